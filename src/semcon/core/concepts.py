@@ -1,0 +1,176 @@
+"""Perturb, look, compare: the abstract types that every open folder implements."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from semcon.core.errors import SemconError
+from semcon.keyed import Keys
+
+Unit = dict[str, Tensor]
+"""A perturbation's parameters in unit scale, each (B, ...)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What some perturbations need besides the image: `mask` (B, 1, H, W) of the object, known `factors`."""
+
+    mask: Tensor | None = None
+    factors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Perturbation(ABC):
+    """A change of the canvas that carries no meaning. Subclasses are frozen dataclasses, one file each.
+
+    The canvas is (B, 3, H, W) float in [0, 1]. Draw, then apply: `sample` draws parameters in unit scale from keys,
+    `apply` scales them by a severity per sample. The parameter set says what a search may do:
+
+    - "box": every unit parameter lies in [-1, 1] elementwise;
+    - "ball": the one unit parameter has L2 norm at most 1 over all but the batch dimension;
+    - "unbounded": random, without a bounded set (Gaussian noise); a search can only take the best of k draws;
+    - "fixed": no parameters at all; every draw is the same.
+    """
+
+    family: ClassVar[Literal["photometric", "noise", "blur_and_coding", "geometry", "occlusion", "additive_ball"]]
+    unit: ClassVar[str]
+    source: ClassVar[str]
+    kind: ClassVar[Literal["continuous", "discrete", "binary"]] = "continuous"
+    parameters: ClassVar[Literal["box", "ball", "unbounded", "fixed"]]
+    ladder: ClassVar[tuple[float, ...]]
+    maximum: ClassVar[float] = math.inf
+    monotone: ClassVar[bool] = True  # mean pixel change never falls over the ladder
+    image_gradient: ClassVar[bool] = True  # autograd reaches the image
+    parameter_gradient: ClassVar[bool] = True  # autograd reaches the unit parameters
+    moves_pixels: ClassVar[bool] = False  # geometry: maps aligned with the image move along
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def sample(self, keys: Keys, like: Tensor) -> Unit:
+        """Unit parameters for a batch, on the device of `like` (B, C, H, W); an empty dict where fixed."""
+
+    @abstractmethod
+    def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
+        """The perturbed copy, clipped to [0, 1], same shape; pure. `severity`: (B,) >= 0, same dtype as x."""
+
+    def carry(self, aligned: Tensor, unit: Unit, severity: Tensor) -> Tensor:
+        """How a map (B, C, H, W) aligned with the image moves; unchanged unless geometry."""
+        return aligned
+
+    def __call__(self, x: Tensor, unit: Unit, severity: Tensor | float, context: Context | None = None) -> Tensor:
+        """`apply` with severity 0 exactly the identity. `severity`: a number or (B,)."""
+        if not isinstance(severity, Tensor):
+            severity = x.new_full((len(x),), severity)
+            if not bool((severity == 0).any()):
+                return self.apply(x, unit, severity, context)
+        return torch.where((severity == 0).view(-1, 1, 1, 1), x, self.apply(x, unit, severity, context))
+
+    def check_severity(self, severity: float) -> float:
+        """The severity as a float, or a `SemconError`: NaN, negative, above `maximum`, fractional where discrete."""
+        name = type(self).__name__
+        if not math.isfinite(severity) or severity < 0 or severity > self.maximum:
+            limit = "" if math.isinf(self.maximum) else f" and {self.maximum:g}"
+            bound = f"between 0{limit}" if limit else "at least 0"
+            raise SemconError(f"severity of {name} must be {bound} ({self.unit}), got {severity:g}")
+        if self.kind != "continuous" and severity != round(severity):
+            raise SemconError(f"severity of {name} must be a whole number ({self.unit}), got {severity:g}")
+        return float(severity)
+
+
+class Distance(ABC):
+    """Two representations to one number per sample: 0 where equal, larger is farther. Never a similarity."""
+
+    source: ClassVar[str]
+    homogeneous: ClassVar[bool]  # distance(k a, k b) = k ** degree * distance(a, b): relative figures are scale-free
+    wants: ClassVar[Literal["vector", "probabilities", "scores"]] = "vector"
+
+    @abstractmethod
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """(B, D), (B, D) -> (B,). Differentiable unless the docstring says otherwise, without NaN at equality."""
+
+    @abstractmethod
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        """(B, D), (R, D) -> (B, R): every row of a against every row of b."""
+
+
+@dataclass
+class View:
+    """What one forward pass shows of a batch.
+
+    `canvas`: (B, 3, H, W) in [0, 1]; `logits`: (B, K) as the model gives them; `layers`: outputs by name (B, ...),
+    with the input of the last linear layer under "penultimate".
+    """
+
+    canvas: Tensor
+    logits: Tensor
+    layers: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Representation(ABC):
+    """Anything that yields one tensor per sample from a view of the model. Subclasses are frozen dataclasses."""
+
+    gives: ClassVar[Literal["vector", "probabilities", "scores"]] = "vector"
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """As in the tables: `logits`, `layer3.2`."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose outputs it reads."""
+        return ()
+
+    @abstractmethod
+    def __call__(self, view: View) -> Tensor:
+        """(B, ...); one tensor per sample."""
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A representation read with a distance: one column family of the table, named `logits.l2`."""
+
+    representation: Representation
+    distance_name: str
+    distance: Distance
+
+    @property
+    def name(self) -> str:
+        """`REPRESENTATION.DISTANCE`."""
+        return f"{self.representation.name}.{self.distance_name}"
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Images in a fixed order, read at random access; labels optional.
+
+    `name`: for titles. `source`: as the user gave it. `classes`: names of the labels, or None where labels are plain
+    output indices or missing. `image` gives (H, W, C) uint8 or float32 in [0, 1], C in {1, 3}.
+    """
+
+    name: str
+    source: str
+    classes: Sequence[str] | None
+
+    def __len__(self) -> int: ...
+    def label(self, index: int) -> int | None:
+        """The class of image `index` (an index into `classes`, else an output index); None without labels."""
+        ...
+
+    def title(self, index: int) -> str:
+        """What a person would call it: a file name, a row number."""
+        ...
+
+    def identity(self, index: int) -> int:
+        """63-bit hash of the encoded bytes (arrays: of the pixels): `semcon.keyed.sample_id`."""
+        ...
+
+    def image(self, index: int) -> Any:
+        """Decoded pixels, (H, W, C) numpy. Errors: `UnreadableImageError`."""
+        ...
