@@ -1,0 +1,31 @@
+"""Gaussian blur: out of focus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from semcon import imaging
+from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.keyed import Keys
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Perturbation):
+    """Convolve with a Gaussian of s H / 224 pixels, mirrored at the edges: s counts pixels of a 224 px canvas."""
+
+    family = "blur_and_coding"
+    unit = "standard deviation in pixels of a 224 px canvas"
+    source = "definition; scipy.ndimage.gaussian_filter, mode reflect"
+    parameters = "fixed"
+    ladder = (0.5, 1.0, 2.0, 4.0, 8.0)
+    maximum = 224.0
+
+    def sample(self, keys: Keys, like: Tensor) -> Unit:
+        """Nothing."""
+        return {}
+
+    def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
+        """x * G, G sampled at whole pixels and summing to 1; continuous in s."""
+        return imaging.gaussian_blur(x, severity * (x.shape[-2] / 224)).clamp_(0, 1)
