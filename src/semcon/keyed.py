@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 _MASK = 0xFFFFFFFF
+_BLOCK = 1 << 18  # numbers worked on at once on a CPU: two int32 copies stay in a core's second-level cache
+_Finish = Callable[[Tensor, Tensor], object]  # (bits, out): fills out; bits may be overwritten
 
 
 def _signed(value: int) -> int:
@@ -27,14 +30,38 @@ def _signed(value: int) -> int:
 _FIRST, _SECOND = _signed(0x7FEB352D), _signed(0x846CA68B)
 
 
-def _mix(h: Tensor) -> Tensor:
-    """The 32-bit finaliser, in place on an int32 tensor."""
-    h ^= (h >> 16) & 0xFFFF
-    h *= _FIRST
-    h ^= (h >> 15) & 0x1FFFF
-    h *= _SECOND
-    h ^= (h >> 16) & 0xFFFF
+def _mix(h: Tensor, spare: Tensor | None = None) -> Tensor:
+    """The 32-bit finaliser, in place on an int32 tensor; `spare` of the same shape is overwritten."""
+    for shift, factor in ((16, _FIRST), (15, _SECOND), (16, 1)):
+        moved = torch.bitwise_right_shift(h, shift, out=spare)
+        h ^= moved.bitwise_and_((1 << (32 - shift)) - 1)
+        if factor != 1:
+            h *= factor
     return h
+
+
+def _blocks(samples: int, count: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+    """Rows and elements of one block after the other: all at once, but on a CPU what fits its cache."""
+    most = _BLOCK if device.type == "cpu" else samples * count
+    width = max(1, min(count, most))
+    height = max(1, most // width)
+    for row in range(0, samples, height):
+        for element in range(0, count, width):
+            yield slice(row, row + height), slice(element, element + width)
+
+
+def _to_uniform(h: Tensor, out: Tensor) -> None:
+    out.copy_(h.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)).add_(0.5).mul_(2.0**-24).clamp_(max=1 - 2.0**-24)
+
+
+def _to_signed(h: Tensor, out: Tensor) -> None:
+    _to_uniform(h, out)
+    out.mul_(2).sub_(1)
+
+
+def _to_normal(h: Tensor, out: Tensor) -> None:
+    out.copy_(h.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)).sub_(2.0**23 - 0.5).mul_(2.0**-23)
+    out.erfinv_().mul_(math.sqrt(2))
 
 
 @dataclass(frozen=True)
@@ -56,44 +83,52 @@ class Keys:
 
     def bits(self, parameter: str, shape: tuple[int, ...] = ()) -> Tensor:
         """Uniform int32 bit patterns, (B, *shape), on the device of `ids`."""
-        first, second = self._sample_keys(parameter)
-        count = math.prod(shape)
-        element = torch.arange(count, dtype=torch.int32, device=self.ids.device)
-        h = element ^ first[:, None]
-        h = _mix(h)
-        h += second[:, None]
-        return _mix(h).view(-1, *shape)
+        return self._draw(parameter, shape, torch.int32, lambda h, out: out.copy_(h))
 
     def uniform(self, parameter: str, shape: tuple[int, ...] = ()) -> Tensor:
         """Uniform float32 in (0, 1): 24 bits, never 0 or 1. Shape (B, *shape)."""
-        field = (self.bits(parameter, shape) >> 8) & 0xFFFFFF
-        return field.to(torch.float32).add_(0.5).mul_(2.0**-24).clamp_(max=1 - 2.0**-24)
+        return self._draw(parameter, shape, torch.float32, _to_uniform)
 
     def signed(self, parameter: str, shape: tuple[int, ...] = ()) -> Tensor:
         """Uniform float32 in (-1, 1). Shape (B, *shape)."""
-        return self.uniform(parameter, shape).mul_(2).sub_(1)
+        return self._draw(parameter, shape, torch.float32, _to_signed)
 
     def normal(self, parameter: str, shape: tuple[int, ...] = ()) -> Tensor:
         """Standard normal float32 by inverse CDF, within 5.5 sigma. Shape (B, *shape)."""
-        field = (self.bits(parameter, shape) >> 8) & 0xFFFFFF
-        centred = field.to(torch.float32).sub_(2.0**23 - 0.5).mul_(2.0**-23)
-        return centred.erfinv_().mul_(math.sqrt(2))
+        return self._draw(parameter, shape, torch.float32, _to_normal)
+
+    def _draw(self, parameter: str, shape: tuple[int, ...], dtype: torch.dtype, finish: _Finish) -> Tensor:
+        """Bit patterns turned into numbers by `finish`, block by block."""
+        first, second = self._sample_keys(parameter)
+        samples, count, device = len(self.ids), math.prod(shape), self.ids.device
+        element = torch.arange(count, dtype=torch.int32, device=device)
+        drawn = torch.empty((samples, count), dtype=dtype, device=device)
+        work: tuple[Tensor, Tensor] | None = None
+        for rows, elements in _blocks(samples, count, device):
+            out = drawn[rows, elements]
+            if work is None or work[0].shape != out.shape:
+                work = (
+                    torch.empty(out.shape, dtype=torch.int32, device=device),
+                    torch.empty(out.shape, dtype=torch.int32, device=device),
+                )
+            h, spare = work
+            _mix(torch.bitwise_xor(element[elements], first[rows, None], out=h), spare)
+            h += second[rows, None]
+            finish(_mix(h, spare), out)
+        return drawn.view(samples, *shape)
 
     def _sample_keys(self, parameter: str) -> tuple[Tensor, Tensor]:
         """Two int32 keys per sample from everything but the element."""
         text = f"{self.seed}\x1f{self.scope}\x1f{parameter}".encode()
         salt = int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
-        words = [(salt >> (32 * i)) & _MASK for i in range(4)]
-        low, high = self.ids.to(torch.int32), (self.ids >> 32).to(torch.int32)
+        words = [_signed(salt >> (32 * i)) for i in range(4)]
+        a, b = torch.tensor(words, dtype=torch.int32, device=self.ids.device).view(2, 2, 1).unbind(1)
         draw = self.draw if isinstance(self.draw, Tensor) else torch.full_like(self.ids, self.draw)
-        draw_low, draw_high = draw.to(torch.int32), (draw >> 32).to(torch.int32)
-        keys = []
-        for a, b in ((words[0], words[1]), (words[2], words[3])):
-            h = _mix(low ^ _signed(a))
-            h = _mix(h + high + _signed(b))
-            h = _mix((h ^ draw_low) + _signed(a ^ b))
-            keys.append(_mix(h + draw_high))
-        return keys[0], keys[1]
+        h = _mix(self.ids.to(torch.int32) ^ a)
+        h = _mix(h + (self.ids >> 32).to(torch.int32) + b)
+        h = _mix((h ^ draw.to(torch.int32)) + (a ^ b))
+        first, second = _mix(h + (draw >> 32).to(torch.int32))
+        return first, second
 
 
 def sample_id(content: bytes) -> int:
