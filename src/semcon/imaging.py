@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 Padding = Literal["reflection", "zeros"]
 LUMINANCE = (0.2989, 0.587, 0.114)
+_BLOCK = 1 << 16  # pixels worked on at once on a CPU, so that intermediate planes stay in its cache
 
 
 def per_image(value: Tensor) -> Tensor:
@@ -39,6 +40,15 @@ def shift_hue(x: Tensor, turn: Tensor) -> Tensor:
     The result lies between the smallest and the largest channel of its pixel. Its gradient is finite everywhere;
     grey pixels stay as they are. Source: the hexagonal hue of torchvision adjust_hue, in closed form.
     """
+    if x.device.type != "cpu" or (torch.is_grad_enabled() and (x.requires_grad or turn.requires_grad)):
+        return _turned(x, turn)
+    out, images = torch.empty_like(x), max(1, _BLOCK // (x.shape[-2] * x.shape[-1]))
+    for block in (slice(start, start + images) for start in range(0, len(x), images)):
+        out[block] = _turned(x[block], turn[block])
+    return out
+
+
+def _turned(x: Tensor, turn: Tensor) -> Tensor:
     red, green, blue = x.split(1, dim=1)
     top = torch.maximum(torch.maximum(red, green), blue)
     bottom = torch.minimum(torch.minimum(red, green), blue)
@@ -60,11 +70,18 @@ def warp(x: Tensor, matrix: Tensor, padding: Padding = "reflection") -> Tensor:
     read in the input. Differentiable to both. Outside the canvas: its mirror image, or 0.
     """
     height, width = x.shape[-2:]
-    side = matrix.new_tensor([width, height])
-    scale = torch.cat((side, side.new_full((1,), 2.0)))
-    normalised = matrix * scale / side[:, None]
-    grid = F.affine_grid(normalised, [len(x), 1, height, width], align_corners=False)
+    half = matrix.new_tensor([width / 2, height / 2])
+    turn, shift = matrix.split((2, 1), dim=2)
+    across, down = _centred(width, matrix), _centred(height, matrix)
+    rows = across * (turn[:, None, :, 0] / half)
+    columns = down * (turn[:, None, :, 1] / half) + shift.mT / half
+    grid = rows[:, None] + columns[:, :, None]
     return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def _centred(size: int, like: Tensor) -> Tensor:
+    """Pixel positions along one side counted from the centre, (1, size, 1)."""
+    return torch.arange(size, dtype=like.dtype, device=like.device).sub_((size - 1) / 2).view(1, -1, 1)
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:

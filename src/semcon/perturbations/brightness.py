@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.imaging import per_image
 from semcon.keyed import Keys
 
 
@@ -27,5 +28,4 @@ class Brightness(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x (1 + u s), clipped."""
-        factor = 1 + unit["shift"] * severity
-        return (x * factor.view(-1, 1, 1, 1)).clamp(0, 1)
+        return (x * per_image(1 + unit["shift"] * severity)).clamp_(0, 1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.imaging import per_image
 from semcon.keyed import Keys
 
 
@@ -26,4 +28,4 @@ class GaussianNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x + s n, clipped."""
-        return (x + unit["field"] * severity.view(-1, 1, 1, 1)).clamp(0, 1)
+        return torch.addcmul(x, unit["field"], per_image(severity)).clamp_(0, 1)

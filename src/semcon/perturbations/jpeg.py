@@ -16,6 +16,8 @@ from torch import Tensor
 from semcon.core.concepts import Context, Perturbation, Unit
 from semcon.keyed import Keys
 
+_WORTH_A_THREAD = 128 * 128 * 3  # values of an image; Pillow spends the time of smaller ones under Python's lock
+
 
 @cache
 def _threads() -> ThreadPoolExecutor:
@@ -26,14 +28,14 @@ def _recode(pixels: np.ndarray, quality: int) -> np.ndarray:
     """(H, W, 3) uint8 through libjpeg at a quality of 1 to 100, chroma at half resolution."""
     coded = io.BytesIO()
     Image.fromarray(pixels).save(coded, "JPEG", quality=quality, subsampling="4:2:0")
-    return np.asarray(Image.open(coded))
+    return np.asarray(Image.open(coded, formats=("JPEG",)))
 
 
 @dataclass(frozen=True)
 class Jpeg(Perturbation):
     """Encode and decode at quality 100 - s (Pillow's scale, chroma 4:2:0), after rounding to 8 bits.
 
-    Severity 0 leaves the image untouched. Runs in threads on the CPU; no gradient.
+    Severity 0 leaves the image untouched. Runs on the CPU, large images in threads; no gradient.
     """
 
     family = "blur_and_coding"
@@ -54,6 +56,7 @@ class Jpeg(Perturbation):
         """The decoded image; exactly x where s = 0."""
         pixels = (x.detach() * 255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
         quality = (100 - severity.round()).int().clamp(1, 100).tolist()
-        coded = np.stack(list(_threads().map(_recode, pixels.numpy(), quality)))
+        run = map if pixels[0].numel() < _WORTH_A_THREAD else _threads().map
+        coded = np.stack(list(run(_recode, pixels.numpy(), quality)))
         back = torch.from_numpy(coded).to(x.device).permute(0, 3, 1, 2)
         return back.to(x.dtype, memory_format=torch.contiguous_format).div_(255)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
@@ -32,7 +33,7 @@ class Linf(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x + s / 255 u, clipped."""
-        return (unit["field"] * per_image(severity / 255)).add_(x).clamp_(0, 1)
+        return torch.addcmul(x, unit["field"], per_image(severity / 255)).clamp_(0, 1)
 
     def check_severity(self, severity: float) -> float:
         """As for all; besides, a value that was meant as a share of 1 is refused."""
