@@ -1,0 +1,2 @@
+# Written by scripts/stubs.py from the files of this folder.
+from semcon.evaluations.continuity import Continuity as Continuity

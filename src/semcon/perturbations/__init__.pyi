@@ -1,0 +1,20 @@
+# Written by scripts/stubs.py from the files of this folder.
+from semcon.perturbations.brightness import Brightness as Brightness
+from semcon.perturbations.color_jitter import ColorJitter as ColorJitter
+from semcon.perturbations.contrast import Contrast as Contrast
+from semcon.perturbations.gamma import Gamma as Gamma
+from semcon.perturbations.gaussian_blur import GaussianBlur as GaussianBlur
+from semcon.perturbations.gaussian_noise import GaussianNoise as GaussianNoise
+from semcon.perturbations.grayscale import Grayscale as Grayscale
+from semcon.perturbations.horizontal_flip import HorizontalFlip as HorizontalFlip
+from semcon.perturbations.hue import Hue as Hue
+from semcon.perturbations.jpeg import Jpeg as Jpeg
+from semcon.perturbations.l2 import L2 as L2
+from semcon.perturbations.linf import Linf as Linf
+from semcon.perturbations.occlusion import Occlusion as Occlusion
+from semcon.perturbations.posterize import Posterize as Posterize
+from semcon.perturbations.rotation import Rotation as Rotation
+from semcon.perturbations.salt_and_pepper import SaltAndPepper as SaltAndPepper
+from semcon.perturbations.saturation import Saturation as Saturation
+from semcon.perturbations.scale import Scale as Scale
+from semcon.perturbations.translation import Translation as Translation
