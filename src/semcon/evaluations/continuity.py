@@ -1,0 +1,57 @@
+"""Semantic continuity: how far does the output move under changes that carry no meaning?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from semcon.core.table import SampleTable
+from semcon.loading import Batch
+from semcon.measure import Eye, Measurement, Plan, look_at_references
+from semcon.progress import Progress
+from semcon.references import Index, References, choose, gather
+from semcon.subject import Subject
+
+Reader = Callable[[Sequence[int]], Iterable[Batch]]
+"""Positions in the data set -> batches, in that order."""
+
+
+@dataclass(frozen=True)
+class Continuity:
+    """Two passes: the references first, then a row per image, perturbation, severity and draw."""
+
+    question: ClassVar[str] = "How far does the output move under changes that carry no meaning?"
+    version: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    plan: Plan
+
+    def run(
+        self,
+        subject: Subject,
+        index: Index,
+        read: Reader,
+        *,
+        skip: set[int],
+        keep: Callable[[SampleTable], None],
+        progress: Progress,
+    ) -> tuple[Eye, References]:
+        """Hand every part of the table to `keep`, leaving out the positions in `skip` (measured before)."""
+        eye = Eye(subject, self.plan)
+        references = gather(index, choose(index, self.plan.seed), subject.device)
+        with progress.task("references", total=len(references.positions)):
+            infos = look_at_references(eye, _told(read(sorted(references.positions.tolist())), progress), references)
+        left = [position for position in range(len(index.ids)) if position not in skip]
+        total = self.plan.passes(gradients=subject.differentiable)
+        measurement = Measurement(eye, references, tuple(infos), progress.advance, progress.say)
+        with progress.task("measuring", total=total * len(index.ids), done=total * len(skip)):
+            for part in measurement.run(read(left)):
+                keep(part)
+        return eye, references
+
+
+def _told(batches: Iterable[Batch], progress: Progress) -> Iterable[Batch]:
+    for batch in batches:
+        yield batch
+        progress.advance(len(batch.x))

@@ -1,0 +1,428 @@
+"""Perturb, look, compare: one row per image, perturbation, severity and draw, and nothing else.
+
+Every mean, interval and figure is made later, from the rows. Draws are keyed by the image, so nothing here depends on
+the batch size, the order of the images or the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from semcon.core.concepts import Gauge, Perturbation, Unit, View
+from semcon.core.errors import SemconError
+from semcon.core.record import GaugeInfo
+from semcon.core.table import SampleTable
+from semcon.keyed import Keys
+from semcon.loading import Batch
+from semcon.projection import Projection
+from semcon.references import References, Yardstick, unique_names
+from semcon.search import SearchSettings, bisect, searchable, worst_case
+from semcon.subject import Subject
+
+PRIMARY = "logits.l2"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One perturbation with the severities it is tried at."""
+
+    name: str
+    perturbation: Perturbation
+    severities: tuple[float, ...]
+
+    def draws(self, wanted: int) -> int:
+        """One where there is nothing to draw."""
+        return 1 if self.perturbation.parameters == "fixed" else wanted
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: the settings that rows depend on, and nothing about devices or batches."""
+
+    trials: tuple[Trial, ...]
+    gauges: tuple[Gauge, ...]
+    draws: int = 1
+    seed: int = 0
+    worst: SearchSettings | None = None
+    critical: bool = False
+    gradient_norm: bool = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose outputs the gauges read."""
+        return tuple(dict.fromkeys(layer for gauge in self.gauges for layer in gauge.representation.layers))
+
+    @property
+    def primary(self) -> Gauge:
+        """The gauge that the worst case is searched on: centred logits, L2."""
+        return next(gauge for gauge in self.gauges if gauge.name == PRIMARY)
+
+    def search_passes(self, trial: Trial, *, gradients: bool) -> float:
+        """Forward passes per image of one search at one severity."""
+        if self.worst is None or trial.perturbation.parameters == "fixed":
+            return 0.0
+        climbs = gradients and searchable(trial.perturbation)
+        return 1.0 + (self.worst.restarts * (3 * self.worst.steps + 1) if climbs else self.worst.best_of)
+
+    def passes(self, *, gradients: bool) -> float:
+        """Forward passes per image, a backward pass counted as two: what the time estimate rests on."""
+        total = 3.0 if self.gradient_norm and gradients else 1.0
+        for trial in self.trials:
+            draws = trial.draws(self.draws)
+            total += draws * len(trial.severities)
+            total += 2 * len(trial.severities) * self.search_passes(trial, gradients=gradients)
+            if self.critical:
+                total += draws * len(set(trial.perturbation.ladder) - set(trial.severities))
+                total += 5 if trial.perturbation.kind == "continuous" else 1
+        return total
+
+
+@dataclass(frozen=True)
+class Clean:
+    """What the untouched batch shows: flat vectors per representation and what follows from them."""
+
+    logits: Tensor
+    vectors: dict[str, Tensor]
+    yardsticks: dict[str, Yardstick]
+    prediction: Tensor
+    confidence: Tensor
+    gradient_norm: Tensor
+
+
+class Eye:
+    """Looks at a canvas through a subject: flat vectors per representation, sketched where distances to many count."""
+
+    def __init__(self, subject: Subject, plan: Plan) -> None:
+        self.subject, self.plan = subject, plan
+        self.gauges = {gauge.representation.name: gauge for gauge in plan.gauges}
+
+    def view(self, x: Tensor) -> View:
+        """One forward pass with the layers that the gauges read."""
+        return self.subject.view(x, self.plan.layers)
+
+    def vectors(self, view: View) -> dict[str, Tensor]:
+        """(B, D) float32 per representation."""
+        return {
+            name: gauge.representation(view).flatten(1).to(torch.float32) for name, gauge in self.gauges.items()
+        }
+
+    def sketch(self, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The same, vectors of more than 4096 elements projected."""
+        return {name: self.projection(value.shape[1])(value) for name, value in vectors.items()}
+
+    def projection(self, dimension: int) -> Projection:
+        """The seeded projection for vectors of this length (the identity up to 4096)."""
+        return Projection(dimension, self.plan.seed)
+
+
+def look_at_references(eye: Eye, batches: Iterable[Batch], references: References) -> list[GaugeInfo]:
+    """First pass: fill in the references' vectors (in their own order) and describe the gauges."""
+    order = {position: row for row, position in enumerate(references.positions.tolist())}
+    infos: list[GaugeInfo] = []
+    for batch in batches:
+        x = batch.x.to(eye.subject.device)
+        with torch.no_grad():
+            vectors = eye.vectors(eye.view(x))
+        infos = infos or [_describe(eye, gauge, vectors[gauge.representation.name]) for gauge in eye.plan.gauges]
+        rows = torch.tensor([order[position] for position in batch.positions.tolist()], device=x.device)
+        for name, value in eye.sketch(vectors).items():
+            if name not in references.vectors:
+                references.vectors[name] = value.new_zeros(len(references.positions), value.shape[1])
+            references.vectors[name][rows] = value
+    return infos
+
+
+def _describe(eye: Eye, gauge: Gauge, vectors: Tensor) -> GaugeInfo:
+    projection = eye.projection(vectors.shape[1])
+    return GaugeInfo(
+        name=gauge.name,
+        representation=gauge.representation.name,
+        distance=gauge.distance_name,
+        dimension=vectors.shape[1],
+        projected=projection.size if projection.active else None,
+        projection_error=projection.error if projection.active else None,
+        homogeneous=gauge.distance.homogeneous and gauge.representation.gives != "probabilities",
+    )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The second pass over one subject: batches in, table parts out."""
+
+    eye: Eye
+    references: References
+    infos: tuple[GaugeInfo, ...]
+    advance: Callable[[float], None] = lambda passes: None
+    note: Callable[[str], None] = lambda sentence: None
+
+    @property
+    def plan(self) -> Plan:
+        """The settings."""
+        return self.eye.plan
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[SampleTable]:
+        """One table part per batch; a batch that does not fit in memory is halved, which changes no number."""
+        for batch in batches:
+            yield SampleTable.concat(list(self._fitting(batch)))
+
+    def _fitting(self, batch: Batch) -> Iterator[SampleTable]:
+        try:
+            yield self._measure(batch)
+            return
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            if len(batch.x) == 1:
+                raise SemconError("out of memory even with one image at a time: use a smaller --size or --device") from None
+        self.note(f"out of memory with {len(batch.x)} images at a time: going on with half as many")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        for half in batch.halves():
+            yield from self._fitting(half)
+
+    def _measure(self, batch: Batch) -> SampleTable:
+        x = batch.x.to(self.eye.subject.device, non_blocking=True)
+        ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
+        clean = self._clean(x, ids, labels)
+        rows = _Rows(self.infos, batch)
+        for trial in self.plan.trials:
+            with torch.no_grad():
+                _TrialRun(self, trial, x, ids, clean, rows).record()
+        return SampleTable(self._images(batch, clean), rows.frame(), self.infos)
+
+    def _clean(self, x: Tensor, ids: Tensor, labels: Tensor) -> Clean:
+        with_gradient = self.plan.gradient_norm and self.eye.subject.differentiable
+        with torch.set_grad_enabled(with_gradient):
+            source = x.detach().requires_grad_() if with_gradient else x
+            view = self.eye.view(source)
+            norm = _relative_gradient(view.logits, source) if with_gradient else x.new_full((len(x),), torch.nan)
+        view = View(x, view.logits.detach(), {name: value.detach() for name, value in view.layers.items()})
+        vectors = self.eye.vectors(view)
+        sketches = self.eye.sketch(vectors)
+        yardsticks = {
+            gauge.name: self.references.yardstick(gauge, sketches[gauge.representation.name], ids, labels)
+            for gauge in self.plan.gauges
+        }
+        confidence, prediction = view.logits.softmax(1).max(1)
+        self.advance(len(x))
+        return Clean(view.logits, vectors, yardsticks, prediction, confidence, norm)
+
+    def _images(self, batch: Batch, clean: Clean) -> pl.DataFrame:
+        if bool(torch.isnan(clean.confidence).any()):
+            raise _not_finite(batch, clean.confidence, "untouched")
+        chosen = set(self.references.positions.tolist())
+        positions = batch.positions.tolist()
+        columns: dict[str, object] = {
+            "position": positions,
+            "sample": batch.ids.tolist(),
+            "title": list(batch.titles),
+            "label": [label if label >= 0 else None for label in batch.labels.tolist()],
+            "prediction": clean.prediction.cpu().numpy(),
+            "confidence": clean.confidence.float().cpu().numpy(),
+            "gradient_norm": _nullable(clean.gradient_norm),
+            "reference": [position in chosen for position in positions],
+        }
+        labelled = batch.labels.numpy() >= 0
+        for number, gauge in enumerate(self.plan.gauges):
+            stick = clean.yardsticks[gauge.name]
+            if number == 0:
+                others = stick.others.cpu().numpy()
+                columns["others"] = [int(n) if known else None for n, known in zip(others, labelled, strict=True)]
+            columns[f"{gauge.name}.spread"] = _nullable(stick.spread)
+            columns[f"{gauge.name}.within"] = _nullable(stick.within)
+        return pl.DataFrame(columns, schema_overrides=SampleTable.image_schema(self.infos), strict=False)
+
+
+class _TrialRun:
+    """One perturbation over one batch."""
+
+    def __init__(self, owner: Measurement, trial: Trial, x: Tensor, ids: Tensor, clean: Clean, rows: _Rows) -> None:
+        self.owner, self.trial, self.x, self.ids, self.clean, self.rows = owner, trial, x, ids, clean, rows
+        self.plan, self.eye, self.perturbation = owner.plan, owner.eye, trial.perturbation
+        self.predictions: dict[tuple[float, int], Tensor] = {}
+        self.margins: dict[tuple[float, int], Tensor] = {}
+        self.changes: dict[tuple[float, int], Tensor] = {}
+
+    def unit(self, draw: int) -> Unit:
+        return self.perturbation.sample(Keys(self.ids, self.plan.seed, draw, self.trial.name), self.x)
+
+    def record(self) -> None:
+        """Random draws, then the worst case and the critical severity where they are wanted."""
+        draws = self.trial.draws(self.plan.draws)
+        for draw in range(draws):
+            unit = self.unit(draw)
+            for severity in self.trial.severities:
+                self._row(unit, severity, draw, "random", None)
+        if self.plan.worst is not None:
+            for severity in self.trial.severities:
+                self._worst(severity, draws, self.plan.worst)
+        if self.plan.critical:
+            self.rows.critical(self.trial.name, self._critical(draws), max(self.perturbation.ladder))
+
+    def _row(self, unit: Unit, severity: float, draw: int, draws: str, method: str | None) -> None:
+        view = self.eye.view(self.perturbation(self.x, unit, severity))
+        vectors = self.eye.vectors(view)
+        probability, prediction = view.logits.softmax(1), view.logits.argmax(1)
+        confidence = probability.gather(1, self.clean.prediction[:, None]).squeeze(1)
+        values = [prediction.float(), confidence.float()]
+        for gauge in self.plan.gauges:
+            name = gauge.representation.name
+            change = gauge.distance(self.clean.vectors[name], vectors[name])
+            values += [change, self.clean.yardsticks[gauge.name].nearer(change).float()]
+            if gauge.name == PRIMARY and draws == "random":
+                self.changes[severity, draw] = change
+        if draws == "random":
+            self.predictions[severity, draw] = prediction
+            self.margins[severity, draw] = _margin(view.logits, self.clean.prediction)
+        self.rows.add(self.trial.name, severity, draws, draw, method, torch.stack(values))
+        self.owner.advance(len(self.x))
+
+    def _worst(self, severity: float, draws: int, settings: SearchSettings) -> None:
+        gradients = self.eye.subject.differentiable
+        method = settings.method(self.perturbation, gradients=gradients)
+        searches = (
+            ("worst_change", change_objective(self.eye, self.clean.vectors), self.changes),
+            ("worst_flip", self._margin_objective, self.margins),
+        )
+        for kind, objective, measured in searches:
+            best = worst_case(
+                self.perturbation, self.x, severity, self.unit, objective=objective, settings=settings,
+                gradients=gradients, known=[measured[severity, draw] for draw in range(draws)],
+            )  # fmt: skip
+            self.owner.advance(len(self.x) * self.plan.search_passes(self.trial, gradients=gradients))
+            self._row(best.unit, severity, 0, kind, method)
+
+    def _margin_objective(self, copy: Tensor) -> Tensor:
+        return _margin(self.eye.subject(copy), self.clean.prediction)
+
+    def _critical(self, draws: int) -> Tensor:
+        """Smallest severity over the draws at which the prediction first changes, (B,); inf where it never does."""
+        ladder = self.perturbation.ladder
+        first = torch.full((draws, len(self.x)), len(ladder), dtype=torch.int64, device=self.x.device)
+        for draw in range(draws):
+            for rung in reversed(range(len(ladder))):
+                prediction = self.predictions.get((ladder[rung], draw))
+                if prediction is None:
+                    copy = self.perturbation(self.x, self.unit(draw), ladder[rung])
+                    prediction = self.eye.subject(copy).argmax(1)
+                first[draw][prediction != self.clean.prediction] = rung
+        lowest = first.min(0).values
+        critical = self.x.new_full((len(self.x),), torch.inf)
+        steps = self.x.new_tensor((0.0, *ladder, torch.inf))
+        for draw in range(draws):
+            rows = torch.nonzero((first[draw] == lowest) & (lowest < len(ladder))).flatten()
+            if len(rows):
+                found = self._bisected(draw, rows, steps[lowest[rows]], steps[lowest[rows] + 1])
+                critical[rows] = torch.minimum(critical[rows], found)
+        return critical
+
+    def _bisected(self, draw: int, rows: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        if self.perturbation.kind == "binary":
+            return high
+        unit = {name: value[rows] for name, value in self.unit(draw).items()}
+        x, prediction = self.x[rows], self.clean.prediction[rows]
+
+        def flips(severity: Tensor) -> Tensor:
+            return self.eye.subject(self.perturbation(x, unit, severity)).argmax(1) != prediction
+
+        return bisect(flips, low, high, discrete=self.perturbation.kind == "discrete")
+
+
+class _Rows:
+    """Columns of one batch, kept on the device and fetched once."""
+
+    def __init__(self, infos: tuple[GaugeInfo, ...], batch: Batch) -> None:
+        self.infos, self.batch = infos, batch
+        self.facts: list[tuple[str, float, str, int, str | None]] = []
+        self.values: list[Tensor] = []
+        self.criticals: list[tuple[str, Tensor, float]] = []
+
+    def add(self, name: str, severity: float, draws: str, draw: int, method: str | None, values: Tensor) -> None:
+        self.facts.append((name, severity, draws, draw, method))
+        self.values.append(values)
+
+    def critical(self, name: str, severity: Tensor, censored_at: float) -> None:
+        self.criticals.append((name, severity, censored_at))
+
+    def frame(self) -> pl.DataFrame:
+        """The rows of this batch, in the table's schema."""
+        schema = SampleTable.row_schema(self.infos)
+        positions = self.batch.positions.tolist()
+        labelled = self.batch.labels.numpy() >= 0
+        frames: list[pl.DataFrame] = []
+        fetched = torch.stack(self.values).cpu() if self.values else torch.zeros(0)
+        for (name, severity, draws, draw, method), values in zip(self.facts, fetched, strict=True):
+            if bool(torch.isnan(values[1]).any()):
+                raise _not_finite(self.batch, values[1], f"under {name} at severity {severity:g}")
+            columns: dict[str, object] = {"position": positions}
+            columns["prediction"], columns["confidence"] = values[0].to(torch.int64).numpy(), values[1].numpy()
+            for number, info in enumerate(self.infos):
+                columns[f"{info.name}.change"] = values[2 + 2 * number].numpy()
+                nearer = values[3 + 2 * number].to(torch.int64).numpy()
+                columns[f"{info.name}.nearer"] = pl.Series(nearer).set(pl.Series(~labelled), None)
+            frame = pl.DataFrame(columns).with_columns(
+                perturbation=pl.lit(name), severity=pl.lit(severity), draws=pl.lit(draws),
+                draw=pl.lit(draw), method=pl.lit(method, dtype=pl.String),
+            )  # fmt: skip
+            frames.append(frame)
+        for name, severity, censored_at in self.criticals:
+            found = severity.double().cpu().numpy()
+            column = pl.Series(found).set(pl.Series(found == float("inf")), None)
+            frame = pl.DataFrame({"position": positions, "critical": column}).with_columns(
+                perturbation=pl.lit(name), draws=pl.lit("critical"), draw=pl.lit(-1), censored_at=pl.lit(censored_at)
+            )
+            frames.append(frame)
+        if not frames:
+            return pl.DataFrame(schema=schema)
+        whole = pl.concat(frames, how="diagonal")
+        missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in whole.columns]
+        return whole.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+def change_objective(eye: Eye, clean: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+    """The change of the primary gauge, as a function of the perturbed canvas."""
+    gauge = eye.plan.primary
+    target = clean[gauge.representation.name]
+
+    def change(copy: Tensor) -> Tensor:
+        return gauge.distance(target, gauge.representation(eye.subject.view(copy)).flatten(1).float())
+
+    return change
+
+
+def _margin(logits: Tensor, prediction: Tensor) -> Tensor:
+    """Best other logit minus the predicted one: positive where the prediction has changed."""
+    own = logits.gather(1, prediction[:, None])
+    return logits.scatter(1, prediction[:, None], -torch.inf).max(1).values - own.squeeze(1)
+
+
+def _relative_gradient(logits: Tensor, x: Tensor) -> Tensor:
+    """L2 norm, on the canvas, of the gradient of the margin over the margin; NaN where the margin is 0."""
+    top = logits.topk(2, dim=1).values
+    margin = top[:, 0] - top[:, 1]
+    (gradient,) = torch.autograd.grad(margin.sum(), x)
+    norm = gradient.flatten(1).norm(dim=1) / margin.detach()
+    return norm.where(torch.isfinite(norm), torch.nan)
+
+
+def _nullable(values: Tensor) -> pl.Series:
+    return pl.Series(values.float().cpu().numpy()).fill_nan(None)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _not_finite(batch: Batch, values: Tensor, when: str) -> SemconError:
+    bad = [title for title, value in zip(batch.titles, values.tolist(), strict=True) if value != value]
+    shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    return SemconError(
+        f"the model's output is NaN or infinite for {len(bad)} images {when}: {shown}. "
+        "Expected finite logits; look at these images, the weights and the normalisation (--mean --std)."
+    )

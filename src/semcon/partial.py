@@ -1,0 +1,91 @@
+"""A run folder while it grows: parts on disk, moved to the final name in one step when all is there.
+
+The folder beside the final one is called `NAME.partial`. Ctrl-C, a killed process or a full disk leave it behind, never
+a broken run under the final name; `--resume` goes on from its parts when the settings are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from semcon.core.errors import SemconError
+from semcon.core.table import SampleTable
+
+
+class PartialRun:
+    """The parts of one audit. `settings`: whatever the rows depend on, as plain JSON."""
+
+    def __init__(self, final: Path, settings: dict[str, object], *, resume: bool) -> None:
+        self.final, self.folder = final, final.with_name(final.name + ".partial")
+        text = json.dumps(settings, sort_keys=True, indent=1)
+        if final.exists():
+            raise SemconError(f"{final} exists already: choose another --out, or remove it first")
+        if self.folder.exists() and not resume:
+            raise SemconError(
+                f"{self.folder} holds an unfinished audit: go on with --resume, remove it, or choose another --out"
+            )
+        if self.folder.exists():
+            self._check_same(settings)
+        try:
+            self.parts.mkdir(parents=True, exist_ok=True)
+            _write(self.folder / "settings.json", text.encode())
+        except OSError as error:
+            raise _disk(self.folder, error) from error
+
+    @property
+    def parts(self) -> Path:
+        """Where the table's parts lie."""
+        return self.folder / "parts"
+
+    def table(self) -> SampleTable | None:
+        """Everything measured so far, in the order of the data; None before the first part."""
+        paths = sorted(self.parts.glob("part-*.parquet"))
+        return SampleTable.concat([SampleTable.load(path) for path in paths]) if paths else None
+
+    def done(self) -> set[int]:
+        """Positions of the images whose rows are on disk."""
+        table = self.table()
+        return set() if table is None else set(table.images["position"].to_list())
+
+    def add(self, part: SampleTable) -> None:
+        """Write one part; it appears whole or not at all."""
+        first = int(part.images["position"][0])
+        target = self.parts / f"part-{first:09d}.parquet"
+        temporary = target.with_suffix(".tmp")
+        try:
+            part.save(temporary)
+            os.replace(temporary, target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _disk(self.folder, error) from error
+
+    def finish(self) -> Path:
+        """Drop the parts and take the final name."""
+        shutil.rmtree(self.parts)
+        (self.folder / "settings.json").unlink()
+        os.replace(self.folder, self.final)
+        return self.final
+
+    def _check_same(self, settings: dict[str, object]) -> None:
+        path = self.folder / "settings.json"
+        before = json.loads(path.read_text()) if path.exists() else settings
+        now = json.loads(json.dumps(settings))
+        different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        if different:
+            told = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}"[:200] for key in different[:3])
+            raise SemconError(f"cannot resume {self.folder}: {told}. Use the same settings, or remove the folder")
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _disk(folder: Path, error: OSError) -> SemconError:
+    return SemconError(
+        f"cannot write to {folder}: {error.strerror or error}. What was measured is kept; make room and use --resume"
+    )

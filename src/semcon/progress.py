@@ -1,0 +1,77 @@
+"""What a person sees while waiting: sentences and a bar with the time left, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Where long work tells how far it is."""
+
+    def say(self, sentence: str) -> None:
+        """One line for the user."""
+        ...
+
+    def advance(self, amount: float) -> None:
+        """Count work done, in the unit of the current `task`."""
+        ...
+
+    def task(self, title: str, total: float, done: float = 0) -> _Task:
+        """A context in which `advance` moves one bar."""
+        ...
+
+
+class _Task(Protocol):
+    def __enter__(self) -> object: ...
+    def __exit__(self, *exc: object) -> bool | None: ...
+
+
+class Silent:
+    """Says nothing: the default from Python."""
+
+    def say(self, sentence: str) -> None:
+        """Nothing."""
+
+    def advance(self, amount: float) -> None:
+        """Nothing."""
+
+    @contextmanager
+    def task(self, title: str, total: float, done: float = 0) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+
+class Terminal:
+    """Lines and a bar with rate and time left on standard error; no bar where that is not a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True)
+        self._bar = None
+        self._task = None
+
+    def say(self, sentence: str) -> None:
+        """One line above the bar."""
+        self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    def advance(self, amount: float) -> None:
+        """Move the current bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, amount)
+
+    @contextmanager
+    def task(self, title: str, total: float, done: float = 0) -> Iterator[None]:
+        """A bar titled `title` until the block ends."""
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as TimeLeft
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        with Progress(*columns, TextColumn("left"), TimeLeft(), console=self.console, transient=True) as bar:
+            self._bar, self._task = bar, bar.add_task(title, total=total, completed=done)
+            try:
+                yield
+            finally:
+                self._bar = self._task = None

@@ -1,0 +1,275 @@
+"""User text to objects: the only place that parses flags and names, and the Python door `semcon.audit`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.registry import available, load
+
+if TYPE_CHECKING:
+    from semcon.core.concepts import Dataset
+    from semcon.measure import Trial
+    from semcon.run_record import RunRecord
+
+BudgetName = Literal["fast", "standard", "full"]
+
+
+class Budget(BaseModel):
+    """How much is measured: images, rungs of each ladder, draws, searches."""
+
+    model_config = ConfigDict(frozen=True)
+    limit: int | None
+    rungs: tuple[int, ...]
+    draws: int
+    worst: Literal["none", "search"]
+    critical: bool
+
+
+BUDGETS: dict[str, Budget] = {
+    "fast": Budget(limit=500, rungs=(0, 2, 4), draws=1, worst="none", critical=False),
+    "standard": Budget(limit=2000, rungs=(0, 1, 2, 3, 4), draws=3, worst="none", critical=True),
+    "full": Budget(limit=None, rungs=(0, 1, 2, 3, 4), draws=10, worst="search", critical=True),
+}
+
+
+class AuditRecipe(BaseModel):
+    """The settings of one audit, validated. Names as the flags of `semcon audit`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    weights: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    size: int | None = Field(default=None, ge=8, le=4096)
+    classes: tuple[str, ...] | None = None
+    perturbations: tuple[str, ...] = ()
+    layers: tuple[str, ...] | None = None
+    gauges: tuple[str, ...] = ()
+    draws: int | None = Field(default=None, ge=1, le=1000)
+    worst: Literal["none", "search"] | None = None
+    budget: BudgetName = "fast"
+    limit: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    device: str = "auto"
+    precision: Literal["32", "bf16", "16"] = "32"
+    workers: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    gradient_norm: bool = True
+    critical: bool | None = None
+    skip_bad: bool = False
+    resume: bool = False
+
+    @property
+    def allowance(self) -> Budget:
+        """The budget with single settings overridden."""
+        budget = BUDGETS[self.budget]
+        changes = {"limit": self.limit, "draws": self.draws, "worst": self.worst, "critical": self.critical}
+        return budget.model_copy(update={key: value for key, value in changes.items() if value is not None})
+
+
+def recipe(**settings: Any) -> AuditRecipe:
+    """A validated recipe. Errors: `SemconError` naming the setting, what came and what is expected."""
+    try:
+        return AuditRecipe(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][:1])
+        if first["type"] == "extra_forbidden":
+            raise UnknownNameError("setting", name, AuditRecipe.model_fields) from None
+        raise SemconError(f"{name.replace('_', '-')}: {first['msg'].lower()}, got {first['input']!r}") from None
+
+
+def numbers(text: str | Sequence[float] | float | None, name: str) -> tuple[float, ...] | None:
+    """`.485,.456,.406` -> three floats; one value stands for all channels."""
+    if text is None:
+        return None
+    parts: Sequence[Any] = (
+        text.split(",") if isinstance(text, str) else [text] if isinstance(text, int | float) else list(text)
+    )
+    try:
+        values = tuple(float(part) for part in parts)
+    except ValueError:
+        raise SemconError(f"--{name} expects numbers such as .485,.456,.406, got {text!r}") from None
+    if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
+        raise SemconError(f"--{name} expects one or three finite numbers, got {text!r}")
+    if name == "std" and min(values) <= 0:
+        raise SemconError(f"--std must be positive, got {text!r}")
+    return values
+
+
+def read_classes(path: str | Path) -> tuple[str, ...]:
+    """Class names of the outputs: line i (from 0) names output i."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SemconError(f"cannot read the class file {path}: {error}") from None
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return tuple(line.strip() for line in lines)
+
+
+def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float]) -> tuple[Trial, ...]:
+    """`name[:severity[/severity...]]` each, or all perturbations; ladders thinned by the budget.
+
+    `limits`: severities that these data allow (digits: no flips, rotations up to 15 degrees); they bound the ladders,
+    not what was asked for by name and severity.
+    """
+    trials: dict[str, Trial] = {}
+    for text in texts or available("perturbations"):
+        trial = _parse_trial(text, budget, {} if texts else limits)
+        if trial is None:
+            continue
+        if trial.name in trials:
+            raise SemconError(f"perturbation {trial.name!r} was given twice: list its severities as NAME:0.1/0.2")
+        trials[trial.name] = trial
+    return tuple(trials.values())
+
+
+def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial | None:
+    from semcon.measure import Trial
+
+    name, _, rest = text.strip().partition(":")
+    name = name.replace("-", "_")
+    perturbation = load("perturbations", name)()
+    if rest:
+        try:
+            severities = tuple(sorted({perturbation.check_severity(float(part)) for part in rest.split("/")}))
+        except ValueError:
+            raise SemconError(f"severity of {name} must be a number as in {name}:0.1/0.2, got {rest!r}") from None
+    else:
+        ladder = perturbation.ladder
+        severities = tuple(ladder[rung] for rung in budget.rungs) if len(ladder) == 5 else ladder
+        severities = tuple(severity for severity in severities if severity <= limits.get(name, math.inf))
+    severities = tuple(severity for severity in severities if severity > 0)
+    if not severities:
+        if rest:
+            raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
+        return None
+    return Trial(name, perturbation, severities)
+
+
+MODEL_SOURCES = {
+    "timm": "timm:NAME (or hf-hub:ORG/NAME)",
+    "torchvision": "torchvision:NAME",
+    "file": "file:PATH.py:BUILDER --weights FILE",
+}
+
+
+def parse_model(text: Any, weights: str | None) -> Any:
+    """A model source, ready to `.build()`: text by its prefix, a Python module or callable as it is."""
+    if not isinstance(text, str):
+        return load("models", "module")(text)
+    prefix, separator, rest = text.partition(":")
+    if prefix == "hf-hub":
+        return load("models", "timm")(text, weights=weights)
+    if prefix == "file" and rest:
+        path, _, builder = rest.rpartition(":")
+        if not path or not builder:
+            raise SemconError(f"expected file:PATH.py:BUILDER, got {text!r}")
+        return load("models", "file")(path, builder, weights=weights)
+    if prefix in available("models") and rest and prefix != "module":
+        return load("models", prefix)(rest, weights=weights)
+    forms = "; ".join(MODEL_SOURCES.values())
+    if not separator and (Path(text).suffix == ".py" or Path(text).exists()):
+        raise SemconError(f"{text!r} names no builder: expected file:{text}:BUILDER")
+    raise SemconError(f"unknown model source {text!r}: expected {forms}")
+
+
+def parse_data(data: Any, limit: int | None) -> Dataset:
+    """A data set: text by its prefix, Python objects as they are; the first `limit` images."""
+    from semcon.loading import as_dataset
+
+    if not isinstance(data, str | Path):
+        return as_dataset(data, limit=limit)
+    text = str(data)
+    prefix, separator, rest = text.partition(":")
+    if separator and prefix == "folder":
+        return load("datasets", "folder")(rest, limit=limit)
+    if separator and prefix == "parquet":
+        return load("datasets", "parquet").parse(rest, limit=limit)
+    if separator and prefix == "builtin":
+        if rest not in ("mnist5k", "shapes"):
+            raise UnknownNameError("builtin data set", rest, ("mnist5k", "shapes"))
+        return load("datasets", rest)(limit=limit)
+    path = Path(text)
+    if path.is_dir():
+        return load("datasets", "folder")(text, limit=limit)
+    if path.suffix == ".parquet":
+        return load("datasets", "parquet").parse(text, limit=limit)
+    raise SemconError(
+        f"unknown data {text!r}: expected folder:DIR, parquet:FILE[,FILE], builtin:mnist5k or builtin:shapes"
+    )
+
+
+def audit(
+    model: Any,
+    data: Any,
+    *,
+    weights: str | Path | None = None,
+    mean: str | Sequence[float] | float | None = None,
+    std: str | Sequence[float] | float | None = None,
+    size: int | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    perturbations: Sequence[str] = (),
+    layers: Sequence[str] | None = None,
+    gauges: Sequence[str] = (),
+    draws: int | None = None,
+    worst: Literal["none", "search"] | None = None,
+    critical: bool | None = None,
+    gradient_norm: bool = True,
+    budget: BudgetName = "fast",
+    limit: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    precision: Literal["32", "bf16", "16"] = "32",
+    seed: int = 0,
+    skip_bad: bool = False,
+    resume: bool = False,
+    out: str | Path | None = None,
+    progress: bool | Callable[[str], None] = False,
+    name: str | None = None,
+) -> RunRecord:
+    """Measure how far a classifier's output moves under changes that carry no meaning.
+
+    `model`: `timm:NAME`, `torchvision:NAME`, `file:PATH.py:BUILDER`, or an `nn.Module` or callable from the canvas
+    normalised by `mean` and `std` to logits (B, K). `data`: `folder:DIR`, `parquet:FILE`, `builtin:NAME`, or images
+    (N, C, H, W) in [0, 1] or uint8 with labels (N,), a Dataset, a DataLoader. `perturbations`: `"hue"`,
+    `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `layers`: further outputs to look at,
+    by their module names; None chooses stages of the network. `gauges`: further REPRESENTATION.DISTANCE pairs.
+    `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
+
+    Returns a `RunRecord`: `.show()`, `.table()`, `.report(path)`. Errors: `SemconError` says what to do.
+    """
+    from semcon.auditing import run_audit
+
+    class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
+    settings = recipe(
+        weights=None if weights is None else str(weights),
+        mean=numbers(mean, "mean"),
+        std=numbers(std, "std"),
+        size=size,
+        classes=class_names,
+        perturbations=tuple(perturbations),
+        layers=None if layers is None else tuple(layers),
+        gauges=tuple(gauges),
+        draws=draws,
+        worst=worst,
+        critical=critical,
+        gradient_norm=gradient_norm,
+        budget=budget,
+        limit=limit,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        precision=precision,
+        seed=seed,
+        skip_bad=skip_bad,
+        resume=resume,
+    )
+    raise SystemError

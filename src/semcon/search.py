@@ -1,0 +1,136 @@
+"""Worst case and critical severity, over any perturbation's parameters.
+
+One search serves every perturbation: gradient ascent inside the unit box or ball (for `linf` this is PGD,
+arXiv 1706.06083), else the best of k keyed draws. The random draws are always among the candidates, so that the worst
+case is never milder than a random one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semcon.core.concepts import Perturbation, Unit
+
+Objective = Callable[[Tensor], Tensor]
+"""Perturbed canvas (B, 3, H, W) -> what is maximised (B,)."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """`steps` per restart, `restarts` from different random draws, `best_of` draws where no gradient serves."""
+
+    steps: int = 20
+    restarts: int = 2
+    best_of: int = 20
+
+    def method(self, perturbation: Perturbation, *, gradients: bool) -> str:
+        """How this perturbation will be searched, as the rows say it."""
+        if perturbation.parameters == "fixed":
+            return "only draw"
+        if gradients and searchable(perturbation):
+            return f"gradient {self.steps}x{self.restarts}"
+        return f"best of {self.best_of}"
+
+
+def searchable(perturbation: Perturbation) -> bool:
+    """Whether gradient ascent over its parameters is possible: a bounded set, differentiable."""
+    return perturbation.parameters in ("box", "ball") and perturbation.parameter_gradient
+
+
+@dataclass
+class Best:
+    """The best parameters so far and their value, per sample."""
+
+    unit: Unit
+    value: Tensor
+
+    def update(self, unit: Unit, value: Tensor) -> None:
+        """Keep what is better; ties keep the earlier."""
+        better = value > self.value
+        self.value = torch.where(better, value, self.value)
+        self.unit = {
+            name: torch.where(better.view(-1, *[1] * (new.dim() - 1)), new, self.unit[name])
+            for name, new in unit.items()
+        }
+
+
+def worst_case(
+    perturbation: Perturbation, x: Tensor, severity: float, draw: Callable[[int], Unit], *,
+    objective: Objective, settings: SearchSettings, gradients: bool, known: list[Tensor],
+) -> Best:  # fmt: skip
+    """The parameters of largest objective found, per sample.
+
+    `draw(i)`: the i-th keyed draw. `known`: the objective at the first draws, already measured; they are the first
+    candidates, and the restarts begin at the first draws.
+    """
+    best = Best(draw(0), known[0])
+    for number, value in enumerate(known[1:], start=1):
+        best.update(draw(number), value)
+    if perturbation.parameters == "fixed":
+        return best
+    if gradients and searchable(perturbation):
+        for restart in range(settings.restarts):
+            _ascend(perturbation, x, severity, best, draw(restart), objective=objective, steps=settings.steps)
+        return best
+    for number in range(len(known), settings.best_of):
+        unit = draw(number)
+        best.update(unit, objective(perturbation(x, unit, severity)))
+    return best
+
+
+def _ascend(
+    perturbation: Perturbation, x: Tensor, severity: float, best: Best, start: Unit, *, objective: Objective, steps: int
+) -> None:
+    """Projected gradient ascent from `start`, improving `best`: sign steps in a box, normalised steps in a ball.
+
+    The step size falls by a half cosine and sums to 2.5 units, so that any corner is within reach.
+    """
+    unit = {name: value.clone() for name, value in start.items()}
+    for step in range(steps):
+        unit = {name: value.detach().requires_grad_() for name, value in unit.items()}
+        with torch.enable_grad():
+            value = objective(perturbation(x, unit, severity))
+            gradients = torch.autograd.grad(value.sum(), list(unit.values()))
+        best.update({name: u.detach() for name, u in unit.items()}, value.detach())
+        size = 2.5 / steps * (1 + math.cos(math.pi * (step + 0.5) / steps))
+        unit = {
+            name: _project(perturbation, u.detach() + size * _direction(perturbation, g))
+            for (name, u), g in zip(unit.items(), gradients, strict=True)
+        }
+    best.update(unit, objective(perturbation(x, unit, severity)))
+
+
+def _direction(perturbation: Perturbation, gradient: Tensor) -> Tensor:
+    gradient = gradient.nan_to_num()
+    if perturbation.parameters == "box":
+        return gradient.sign()
+    norm = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
+    return gradient / norm.view(-1, *[1] * (gradient.dim() - 1))
+
+
+def _project(perturbation: Perturbation, unit: Tensor) -> Tensor:
+    if perturbation.parameters == "box":
+        return unit.clamp(-1, 1)
+    norm = unit.flatten(1).norm(dim=1).clamp(min=1)
+    return unit / norm.view(-1, *[1] * (unit.dim() - 1))
+
+
+def bisect(flips: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, *, discrete: bool, rounds: int = 10) -> Tensor:
+    """Narrow the bracket of a first change: the smallest severity seen to flip, (M,).
+
+    `flips`: severities (M,) -> bool (M,). `low` does not flip, `high` does. Whole numbers where discrete.
+    """
+    for _ in range(rounds):
+        middle = ((low + high) / 2).floor() if discrete else (low + high) / 2
+        open_ = high - low > 1 if discrete else torch.ones_like(high, dtype=torch.bool)
+        if not bool(open_.any()):
+            break
+        flipped = flips(middle)
+        low = torch.where(open_ & ~flipped, middle, low)
+        high = torch.where(open_ & flipped, middle, high)
+    return high
