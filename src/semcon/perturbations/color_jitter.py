@@ -33,7 +33,7 @@ class ColorJitter(Perturbation):
     unit = "factors 1 + s, signed; hue s / 4"
     source = "torchvision.transforms.ColorJitter, order fixed"
     parameters = "box"
-    ladder = (0.05, 0.1, 0.2, 0.3, 0.5)
+    ladder = (0.05, 0.1, 0.2, 0.3, 0.4)
     maximum = 1.0
     monotone = False
 

@@ -19,7 +19,7 @@ class Gamma(Perturbation):
     unit = "exponent 1 + s, signed"
     source = "torchvision.transforms.functional.adjust_gamma"
     parameters = "box"
-    ladder = (0.05, 0.1, 0.2, 0.35, 0.6)
+    ladder = (0.05, 0.1, 0.2, 0.3, 0.5)
     maximum = 0.9
 
     def sample(self, keys: Keys, like: Tensor) -> Unit:

@@ -23,7 +23,7 @@ class GaussianBlur(Perturbation):
     unit = "standard deviation in pixels of a 224 px canvas"
     source = "Lindeberg 1990, discrete Gaussian"
     parameters = "fixed"
-    ladder = (0.5, 1.0, 2.0, 4.0, 8.0)
+    ladder = (0.5, 1.0, 2.0, 4.0, 6.0)
     maximum = 224.0
 
     def sample(self, keys: Keys, like: Tensor) -> Unit:

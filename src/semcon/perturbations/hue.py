@@ -19,7 +19,7 @@ class Hue(Perturbation):
     unit = "share of the hue circle, signed"
     source = "torchvision.transforms.functional.adjust_hue"
     parameters = "box"
-    ladder = (0.01, 0.025, 0.05, 0.1, 0.2)
+    ladder = (0.01, 0.02, 0.04, 0.08, 0.15)
     maximum = 0.5
 
     def sample(self, keys: Keys, like: Tensor) -> Unit:

@@ -43,7 +43,7 @@ class Jpeg(Perturbation):
     source = "libjpeg through Pillow"
     kind = "discrete"
     parameters = "fixed"
-    ladder = (20, 50, 75, 85, 93)
+    ladder = (40, 60, 75, 85, 90)
     maximum = 99
     monotone = False
     image_gradient = False

@@ -25,7 +25,7 @@ class Scale(Perturbation):
     unit = "factor 1 + s, signed"
     source = "definition; bilinear"
     parameters = "box"
-    ladder = (0.02, 0.05, 0.1, 0.2, 0.35)
+    ladder = (0.02, 0.05, 0.1, 0.2, 0.3)
     maximum = 0.9
     monotone = False
     moves_pixels = True

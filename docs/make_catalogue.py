@@ -1,0 +1,146 @@
+"""Write docs/catalogue.md and its picture sheets from the code: `python docs/make_catalogue.py` (needs scikit-learn).
+
+The page's text comes from the classes; the sheets show every perturbation at its five severities on two photographs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from semcon.core.concepts import Perturbation, Unit
+from semcon.core.registry import available, load
+from semcon.keyed import Keys
+
+DOCS = Path(__file__).parent
+FAMILIES = {
+    "photometric": ("Photometric", "flower"),
+    "noise": ("Noise", "china"),
+    "blur_and_coding": ("Blur and coding", "china"),
+    "geometry": ("Geometry", "china"),
+    "occlusion": ("Occlusion", "flower"),
+    "additive_ball": ("Additive balls", "flower"),
+}
+CANVAS, LABEL, GAP = 144, 15, 4
+
+INTRODUCTION = """# The perturbations
+
+Written by `docs/make_catalogue.py` from the code; a test keeps it current. Names are what `--perturb` takes:
+`--perturb gaussian_noise:0.05`, or without a severity for the whole ladder.
+
+A perturbation acts on the canvas, [0, 1] RGB at the model's input size, before normalisation. Severity 0 is the
+identity. Results are clipped to [0, 1] and not quantised. A *signed* factor is drawn uniformly between -s and s.
+
+- **severity**: continuous; discrete (whole numbers); binary (0 or 1).
+- **parameters**: what is drawn for every image. *box*: each in [-1, 1]; *ball*: Euclidean norm at most 1; *unbounded*:
+  random without bounds; *fixed*: nothing is random.
+- **search**: how its worst case is looked for: by gradient inside the box or ball; by the best of k draws; or not at
+  all, since every draw is the same.
+- **ladder**: the five default severities, from barely to clearly visible at 224 px. Two scales do not follow the
+  canvas: `jpeg` codes blocks of 8 pixels, so that small images suffer more; and the norm of `l2` is over all values,
+  so that one severity is seven times fainter a value at 224 px than at 32 px.
+"""
+
+CREDITS = """## The photographs
+
+`china.jpg` by [danielbuechele](https://www.flickr.com/photos/danielbuechele/6061409035/) and `flower.jpg` by
+[vultilion](https://www.flickr.com/photos/vultilion/6056698931/), both on Flickr, under
+[CC BY 2.0](https://creativecommons.org/licenses/by/2.0/), as scikit-learn ships them
+(`sklearn.datasets.load_sample_image`); cropped, made smaller and perturbed.
+"""
+
+
+def search(kind: type[Perturbation]) -> str:
+    """How the worst case over a perturbation's parameters is looked for."""
+    if kind.parameters == "fixed":
+        return "none"
+    return "gradient" if kind.parameters in ("box", "ball") and kind.parameter_gradient else "best of k"
+
+
+def members(family: str) -> Iterator[tuple[str, type[Perturbation]]]:
+    """The perturbations of one family by name."""
+    for name in available("perturbations"):
+        kind = load("perturbations", name)
+        if kind.family == family and kind.__module__.startswith("semcon."):
+            yield name, kind
+
+
+def table() -> str:
+    """One Markdown row for each perturbation."""
+    lines = ["| name | family | unit | severity | parameters | search | ladder | source |", "|" + " --- |" * 8]
+    for family in FAMILIES:
+        for name, kind in members(family):
+            ladder = ", ".join(f"{rung:g}" for rung in kind.ladder)
+            facts = (f"`{name}`", family, kind.unit, kind.kind, kind.parameters, search(kind), ladder, kind.source)
+            lines.append("| " + " | ".join(facts) + " |")
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, table() + "\n"]
+    for family, (title, photograph) in FAMILIES.items():
+        words = [f"- `{name}`: {_summary(kind)}" for name, kind in members(family)]
+        picture = f"![{title}: five severities on {photograph}.jpg](catalogue_{family}.jpg)"
+        parts.append(f"## {title}\n\n" + "\n".join(words) + f"\n\n{picture}\n")
+    return "\n".join([*parts, CREDITS])
+
+
+def sheet(family: str) -> Image.Image:
+    """One row for each perturbation of a family: the photograph, then the five severities."""
+    x = photograph(FAMILIES[family][1])
+    rows = list(members(family))
+    columns = 1 + max(len(kind.ladder) for _, kind in rows)
+    size = (columns * (CANVAS + GAP) - GAP, len(rows) * (CANVAS + LABEL + GAP) - GAP)
+    picture = Image.new("RGB", size, "white")
+    write, font = ImageDraw.Draw(picture), ImageFont.load_default(size=11)
+    for row, (name, kind) in enumerate(rows):
+        unit = shown(kind().sample(Keys(torch.tensor([7]), scope=name), x))
+        top = row * (CANVAS + LABEL + GAP)
+        for column, severity in enumerate((0.0, *kind.ladder)):
+            left = column * (CANVAS + GAP)
+            write.text((left + 1, top), f"{severity:g}" if column else name, fill="black", font=font)
+            picture.paste(_tile(kind()(x, unit, float(severity))), (left, top + LABEL))
+    return picture
+
+
+def shown(unit: Unit) -> Unit:
+    """A signed factor at the end of its range, where its severity is reached; fields and places as drawn."""
+    ends = {name: value.sign() for name, value in unit.items() if name.split(".")[-1] in ("shift", "angle")}
+    return unit | ends
+
+
+def photograph(name: str) -> Tensor:
+    """A square crop of one of scikit-learn's photographs, (1, 3, CANVAS, CANVAS) in [0, 1]."""
+    from sklearn.datasets import load_sample_image
+
+    image = Image.fromarray(load_sample_image(f"{name}.jpg"))
+    left = (image.width - image.height) // 2
+    square = image.crop((left, 0, left + image.height, image.height)).resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def _tile(x: Tensor) -> Image.Image:
+    return Image.fromarray((x[0] * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def _summary(kind: type[Perturbation]) -> str:
+    paragraph = (inspect.getdoc(kind) or "").split("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def main() -> None:
+    """Write the page and the sheets."""
+    (DOCS / "catalogue.md").write_text(page(), "utf-8")
+    for family in FAMILIES:
+        sheet(family).save(DOCS / f"catalogue_{family}.jpg", quality=82, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
