@@ -36,11 +36,14 @@ class Translation(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x at (p - shift)."""
-        side = x.new_tensor([x.shape[-1], x.shape[-2]])
-        shift = unit["shift"] * severity[:, None] / 100 * side
-        matrix = torch.cat((torch.eye(2).to(x).expand(len(x), 2, 2), -shift[:, :, None]), dim=2)
-        return warp(x, matrix, self.padding).clamp_(0, 1)
+        return self._move(x, unit, severity).clamp_(0, 1)
 
     def carry(self, aligned: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         """The map moved along with the image."""
-        return torch.where(per_image(severity == 0), aligned, self.apply(aligned, unit, severity))
+        return torch.where(per_image(severity == 0), aligned, self._move(aligned, unit, severity))
+
+    def _move(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
+        side = x.new_tensor([x.shape[-1], x.shape[-2]])
+        shift = unit["shift"] * severity[:, None] / 100 * side
+        matrix = torch.cat((torch.eye(2).to(x).expand(len(x), 2, 2), -shift[:, :, None]), dim=2)
+        return warp(x, matrix, self.padding)
