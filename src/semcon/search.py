@@ -88,8 +88,10 @@ def _ascend(
 ) -> None:
     """Projected gradient ascent from `start`, improving `best`: sign steps in a box, normalised steps in a ball.
 
-    The step size falls by a half cosine and sums to 2.5 units, so that any corner is within reach.
+    The step size falls by a half cosine. It sums to 2.5 units in a box, whose width is 2, and to 5 radii in a ball, where
+    every step only turns the parameters by a share of its length.
     """
+    reach = 2.5 if perturbation.parameters == "box" else 5.0
     unit = {name: value.clone() for name, value in start.items()}
     for step in range(steps):
         unit = {name: value.detach().requires_grad_() for name, value in unit.items()}
@@ -97,7 +99,7 @@ def _ascend(
             value = objective(perturbation(x, unit, severity))
             gradients = torch.autograd.grad(value.sum(), list(unit.values()))
         best.update({name: u.detach() for name, u in unit.items()}, value.detach())
-        size = 2.5 / steps * (1 + math.cos(math.pi * (step + 0.5) / steps))
+        size = reach / steps * (1 + math.cos(math.pi * (step + 0.5) / steps))
         unit = {
             name: _project(perturbation, u.detach() + size * _direction(perturbation, g))
             for (name, u), g in zip(unit.items(), gradients, strict=True)

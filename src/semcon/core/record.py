@@ -1,0 +1,244 @@
+"""What a run folder holds, as plain data: `record.json`, `rows.parquet`, `gallery/`. No torch, never NaN."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from semcon.core.errors import SemconError
+
+SCHEMA = 1
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Estimate(_Plain):
+    """One figure with its 95 % interval. All fields but the numbers together are unique in a record."""
+
+    perturbation: str | None
+    severity: float | None
+    draws: Literal["random", "worst"]
+    representation: str | None
+    distance: str | None
+    quantity: str
+    subset: str
+    statistic: Literal["mean", "ratio", "median"]
+    mean: float | None
+    low: float | None
+    high: float | None
+    samples: int
+    censored: float | None = None
+    reason: str | None = None
+
+
+class ProfileRow(_Plain):
+    """One quantity of one family of perturbations: the mean over the family's perturbations and severities."""
+
+    family: str
+    quantity: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    samples: int
+    perturbations: tuple[str, ...]
+
+
+class Finding(_Plain):
+    """Why a number cannot be trusted, or should be read with care, and what to do."""
+
+    code: str
+    severity: Literal["issue", "warning", "note"]
+    message: str
+    remedy: str
+
+
+class GaugeInfo(_Plain):
+    """One representation with one distance; `projected`: its sketch's size where it is longer than 4096."""
+
+    name: str
+    representation: str
+    distance: str
+    dimension: int
+    projected: int | None
+    projection_error: float | None
+    homogeneous: bool
+
+
+class PerturbationRecord(_Plain):
+    """A perturbation as it was used."""
+
+    name: str
+    family: str
+    unit: str
+    source: str
+    kind: str
+    parameters: str
+    version: int
+    severities: tuple[float, ...]
+    draws: int
+
+
+class CanvasRecord(_Plain):
+    """The size that images are brought to, and how."""
+
+    height: int
+    width: int
+    resize: int | None
+    interpolation: str
+    crop: str
+
+
+class SubjectRecord(_Plain):
+    """The model with its preprocessing."""
+
+    name: str
+    source: str
+    weights: str | None
+    outputs: int
+    classes: tuple[str, ...] | None
+    parameters: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int
+    differentiable: bool
+    preprocessing: str
+    fingerprint: str | None
+    canvas: CanvasRecord
+
+
+class DataRecord(_Plain):
+    """The images."""
+
+    name: str
+    source: str
+    images: int
+    labelled: bool
+    classes: tuple[str, ...] | None
+    class_of_output: tuple[int, ...] | None
+    skipped: tuple[str, ...]
+    fingerprint: str
+    median_size: tuple[int, int]
+
+
+class SearchRecord(_Plain):
+    """How the worst case was searched."""
+
+    steps: int
+    restarts: int
+    best_of: int
+
+
+class SettingsRecord(_Plain):
+    """What the rows depend on."""
+
+    seed: int
+    draws: int
+    budget: str
+    limit: int | None
+    gradient_norm: bool
+    critical: bool
+    worst: SearchRecord | None
+    evaluation_version: int
+    primary: str
+    perturbations: tuple[PerturbationRecord, ...]
+    inert: tuple[str, ...]
+    gauges: tuple[GaugeInfo, ...]
+    command: str
+
+
+class TimingRecord(_Plain):
+    """How long it took; `forward_images`: images that went through the model."""
+
+    seconds: float
+    estimated_seconds: float
+    images_per_second: float
+    forward_images: int
+
+
+class GalleryEntry(_Plain):
+    """An image, its copy and, where there is one, a same-class image nearer to it in the representation."""
+
+    perturbation: str
+    severity: float
+    draws: Literal["random", "worst"]
+    draw: int
+    class_name: str | None
+    sample: int
+    position: int
+    other_position: int | None
+    title: str
+    other_title: str | None
+    gauge: str
+    change: float
+    other_distance: float | None
+    pixel_change: float
+    pixel_other: float | None
+    relative: float | None
+    figure1: bool
+    prediction: str
+    prediction_copy: str
+    prediction_other: str | None
+    confidence: float
+    confidence_copy: float
+    files: dict[str, str]
+
+
+class Record(_Plain):
+    """Everything about a run but its rows."""
+
+    schema_version: int = SCHEMA
+    semcon: str
+    created: str
+    kind: Literal["audit"] = "audit"
+    subject: SubjectRecord
+    data: DataRecord
+    settings: SettingsRecord
+    environment: dict[str, str | int | None]
+    timing: TimingRecord
+    estimates: tuple[Estimate, ...]
+    profile: tuple[ProfileRow, ...]
+    findings: tuple[Finding, ...]
+    verdict: tuple[str, ...]
+    gallery: tuple[GalleryEntry, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; `schema` is the format's version."""
+        plain = self.model_dump(mode="json")
+        return {"schema": plain.pop("schema_version"), **plain}
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """`record.json` in a folder, whole or not at all."""
+    target = folder / "record.json"
+    temporary = target.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record.to_json(), allow_nan=False, ensure_ascii=False, separators=(",", ":")))
+    os.replace(temporary, target)
+    return target
+
+
+def read_record(folder: Path) -> Record:
+    """The record of a run folder. Errors: `SemconError` for what is no run, newer than this version, or damaged."""
+    path = folder / "record.json"
+    if not path.is_file():
+        beside = folder.with_name(folder.name + ".partial")
+        hint = f"; {beside.name} beside it is unfinished: audit again with --resume" if beside.exists() else ""
+        raise SemconError(f"{folder} is no run folder: it has no record.json{hint}")
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        version = plain.pop("schema")
+    except (ValueError, KeyError, AttributeError, OSError) as error:
+        raise SemconError(f"{path} is damaged: {error}. Audit again") from None
+    if version != SCHEMA:
+        raise SemconError(f"{path} has schema {version}, this semcon reads {SCHEMA}: use the version that wrote it")
+    try:
+        return Record.model_validate({"schema_version": version, **plain})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SemconError(f"{path} is damaged at {where}: {first['msg']}. Audit again") from None
