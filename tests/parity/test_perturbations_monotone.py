@@ -1,0 +1,65 @@
+"""Why some perturbations do not declare that pixel change grows: an image for which it falls, one for each."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from semcon.core.concepts import Perturbation, Unit
+from semcon.core.registry import available, load
+
+
+def stripes(period: float, size: int = 64) -> Tensor:
+    column = torch.arange(size, dtype=torch.float64)
+    return (0.5 + 0.5 * torch.cos(column * (2 * torch.pi / period))).expand(1, 3, size, size)
+
+
+def one(*values: float) -> Tensor:
+    return torch.tensor([values] if len(values) > 1 else values, dtype=torch.float64)
+
+
+def spokes() -> Tensor:
+    """Eighteen spokes: a pattern that a turn of 20 degrees maps onto itself."""
+    place = torch.arange(64, dtype=torch.float64) - 31.5
+    angle = torch.atan2(place[:, None], place[None])
+    return (0.5 + 0.5 * torch.cos(18 * angle)).expand(1, 3, 64, 64)
+
+
+def rings() -> Tensor:
+    """Rings at a constant ratio of 1.2: a magnification by 1.2 maps them onto themselves."""
+    place = torch.arange(64, dtype=torch.float64) - 31.5
+    radius = (place[:, None] ** 2 + place[None] ** 2).sqrt()
+    return (0.5 + 0.5 * torch.cos(radius.log() * (2 * torch.pi / torch.log(torch.tensor(1.2))))).expand(1, 3, 64, 64)
+
+
+def magenta() -> Tensor:
+    return one(0.8, 0.0, 0.6).view(1, 3, 1, 1).expand(1, 3, 16, 16)
+
+
+def fine_stripes() -> Tensor:
+    """Every second column: two coefficients of a block, which a coarser table may happen to round better."""
+    return (0.5 + ((torch.arange(16) % 2).double() - 0.5) * 0.9756).expand(1, 3, 16, 16)
+
+
+JITTER = {"brightness.shift": one(0.76), "contrast.shift": one(0.91), "saturation.shift": one(0.87)}
+COUNTEREXAMPLES: dict[str, tuple[Tensor, Unit, tuple[float, ...]]] = {
+    "translation": (stripes(8.0), {"shift": one(1.0, 0.0)}, (6.25, 12.5)),
+    "rotation": (spokes(), {"angle": one(1.0)}, (10.0, 20.0)),
+    "scale": (rings(), {"shift": one(1.0)}, (0.1, 0.2)),
+    "color_jitter": (magenta(), {**JITTER, "hue.shift": one(-0.59)}, (0.2, 0.3)),
+    "jpeg": (fine_stripes(), {}, (85, 86)),
+}
+
+
+def test_every_undeclared_perturbation_has_its_counterexample() -> None:
+    undeclared = {name for name in available("perturbations") if not load("perturbations", name).monotone}
+    assert undeclared == set(COUNTEREXAMPLES)
+
+
+def test_its_pixel_change_falls() -> None:
+    for name, (x, unit, severities) in COUNTEREXAMPLES.items():
+        perturbation: Perturbation = load("perturbations", name)()
+        changes = [float((perturbation(x, unit, float(s)) - x).abs().mean()) for s in severities]
+        assert min(b - a for a, b in pairwise(changes)) < -0.01, name
