@@ -6,6 +6,7 @@ The page's text comes from the classes; the sheets show every perturbation at it
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,10 @@ identity. Results are clipped to [0, 1] and not quantised. A *signed* factor is 
 - **ladder**: the five default severities, from barely to clearly visible at 224 px. Two scales do not follow the
   canvas: `jpeg` codes blocks of 8 pixels, so that small images suffer more; and the norm of `l2` is over all values,
   so that one severity is seven times fainter a value at 224 px than at 32 px.
+
+The pictures show a photograph and its copies at the five severities on a canvas of 144 px, with the same draw along a
+row. Signed factors are shown at the end of their range, so a random copy usually shows less; the additive balls are
+shown at random, while a search finds the worst direction of the same length.
 """
 
 CREDITS = """## The photographs
@@ -126,6 +131,13 @@ def photograph(name: str) -> Tensor:
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1)[None].float() / 255
 
 
+def coded(picture: Image.Image) -> bytes:
+    """A sheet as a JPEG file."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80, optimize=True, subsampling="4:4:4")
+    return file.getvalue()
+
+
 def _tile(x: Tensor) -> Image.Image:
     return Image.fromarray((x[0] * 255).round().byte().permute(1, 2, 0).numpy())
 
@@ -139,7 +151,7 @@ def main() -> None:
     """Write the page and the sheets."""
     (DOCS / "catalogue.md").write_text(page(), "utf-8")
     for family in FAMILIES:
-        sheet(family).save(DOCS / f"catalogue_{family}.jpg", quality=82, optimize=True)
+        (DOCS / f"catalogue_{family}.jpg").write_bytes(coded(sheet(family)))
 
 
 if __name__ == "__main__":
