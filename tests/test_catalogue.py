@@ -43,7 +43,7 @@ def test_every_perturbation_has_its_row(catalogue: ModuleType) -> None:
 
 
 def test_every_family_has_its_sheet(catalogue: ModuleType) -> None:
-    """Each is small, belongs to the page, and shows what the code draws now (coded alike, other versions of Pillow aside)."""
+    """Each is small, belongs to the page, and shows what the code draws now, coded alike."""
     pytest.importorskip("sklearn")
     page, total = (DOCS / "catalogue.md").read_text("utf-8"), 0
     for family in {load("perturbations", name).family for name in available("perturbations")}:
@@ -53,5 +53,7 @@ def test_every_family_has_its_sheet(catalogue: ModuleType) -> None:
         files = path, io.BytesIO(catalogue.coded(catalogue.sheet(family)))
         stored, drawn = (np.asarray(Image.open(file), dtype=float) for file in files)
         assert stored.shape == drawn.shape
-        assert np.abs(stored - drawn).mean() < 0.5, "run python docs/make_catalogue.py"
+        rows, columns = (side // 48 for side in stored.shape[:2])
+        blocks = np.abs(stored - drawn)[: rows * 48, : columns * 48].reshape(rows, 48, columns, 48, 3)
+        assert blocks.mean((1, 3, 4)).max() < 5, "run python docs/make_catalogue.py (other Pillows differ by less)"
     assert total < 900_000
