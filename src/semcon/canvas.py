@@ -1,0 +1,76 @@
+"""The canvas: every image once at the subject's input size, RGB, [0, 1], before any perturbation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from semcon.core.errors import SemconError
+
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Size and how images get there.
+
+    `resize`: the shorter side before the crop; None means the canvas's own (and no resampling where the size already
+    fits). `crop`: "center", or "squash" (both sides resized, nothing cropped).
+    """
+
+    height: int
+    width: int
+    resize: int | None = None
+    interpolation: str = "bicubic"
+    crop: str = "center"
+
+    def fit(self, image: NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:
+        """(H, W, C) uint8 or float32 in [0, 1], C 1 or 3 -> (3, height, width) float32 in [0, 1].
+
+        uint8 is resampled by PIL, as timm and torchvision do for files; float32 by torch with antialiasing.
+        """
+        if image.ndim == 2:
+            image = image[..., None]
+        height, width = self._scaled(image.shape[0], image.shape[1])
+        if (height, width) != image.shape[:2]:
+            image = self._resample(image, height, width)
+        top, left = round((height - self.height) / 2), round((width - self.width) / 2)
+        if top < 0 or left < 0:
+            image = np.pad(image, ((-min(top, 0),) * 2, (-min(left, 0),) * 2, (0, 0)))
+        image = image[max(top, 0) :, max(left, 0) :][: self.height, : self.width]
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        tensor = tensor.float().div_(255) if image.dtype == np.uint8 else tensor.float()
+        return tensor.expand(3, -1, -1) if tensor.shape[0] == 1 else tensor
+
+    def _scaled(self, height: int, width: int) -> tuple[int, int]:
+        if self.resize is None and (height, width) == (self.height, self.width):
+            return height, width
+        if self.crop == "squash":
+            return self.height, self.width
+        shorter = self.resize or max(self.height, self.width)
+        if height <= width:
+            return shorter, max(shorter, int(shorter * width / height))
+        return max(shorter, int(shorter * height / width)), shorter
+
+    def _resample(self, image: NDArray[np.uint8] | NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
+        if self.interpolation not in RESAMPLING:
+            raise SemconError(f"unknown interpolation {self.interpolation!r}: expected {', '.join(RESAMPLING)}")
+        if image.dtype == np.uint8:
+            pixels = image[..., 0] if image.shape[2] == 1 else image
+            resized = Image.fromarray(pixels).resize((width, height), RESAMPLING[self.interpolation])
+            return np.asarray(resized).reshape(height, width, -1)
+        mode = self.interpolation if self.interpolation in ("bilinear", "bicubic") else "bicubic"
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+        resized = functional.interpolate(tensor, (height, width), mode=mode, antialias=True).clamp(0, 1)
+        return resized[0].permute(1, 2, 0).numpy()

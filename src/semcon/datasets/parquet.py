@@ -1,0 +1,138 @@
+"""Parquet: images with labels as on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
+from semcon.decoding import Pixels, from_bytes
+from semcon.keyed import sample_id
+
+IMAGES, LABELS = ("image", "img", "jpg", "png", "webp"), ("label", "labels", "fine_label", "target", "cls", "class")
+
+
+class Parquet:
+    """One or more files; the image column holds bytes or {bytes, path}, the label column whole numbers or names.
+
+    Columns are found by their usual names, or named: `image_column`, `label_column` ("none" for no labels). `rows`: a
+    range over all files together.
+    """
+
+    def __init__(
+        self, paths: list[Path], *, image_column: str | None = None, label_column: str | None = None,
+        rows: tuple[int | None, int | None] = (None, None), limit: int | None = None,
+    ) -> None:  # fmt: skip
+        missing = [path for path in paths if not path.is_file()]
+        if missing or not paths:
+            raise SemconError(f"no such Parquet file: {missing[0] if missing else '(none given)'}")
+        self.name, self.source = paths[0].stem, "parquet:" + ",".join(str(path) for path in paths)
+        try:
+            schema = pl.read_parquet_schema(paths[0])
+            self._image_column = _column(schema, image_column, IMAGES, "image", paths[0])
+            self._label_column = None if label_column == "none" else _label(schema, label_column, paths[0])
+            columns = [self._image_column, *([self._label_column] if self._label_column else [])]
+            start, stop = rows
+            whole = pl.concat([pl.scan_parquet(path).select(columns) for path in paths])
+            length = None if stop is None else stop - (start or 0)
+            if limit is not None:
+                length = limit if length is None else min(limit, length)
+            self._frame = whole.slice(start or 0, length).collect()
+        except pl.exceptions.PolarsError as error:
+            raise SemconError(f"cannot read {paths[0]} as Parquet: {error}") from None
+        if not len(self._frame):
+            raise SemconError(f"{self.source} has no rows in the range asked for")
+        self.classes, self._labels = self._read_labels(paths[0])
+        self._start = start or 0
+
+    @classmethod
+    def parse(cls, text: str, *, limit: int | None = None) -> Parquet:
+        """`FILE[,FILE][?image=COLUMN&label=COLUMN][[a:b]]`."""
+        rows: tuple[int | None, int | None] = (None, None)
+        ranged = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", text)
+        if ranged:
+            text = ranged[1]
+            rows = (int(ranged[2]) if ranged[2] else None, int(ranged[3]) if ranged[3] else None)
+        files, _, query = text.partition("?")
+        named = dict(part.split("=", 1) for part in query.split("&") if "=" in part)
+        unknown = [key for key in named if key not in ("image", "label")]
+        if unknown:
+            raise UnknownNameError("option of parquet:", unknown[0], ("image", "label"))
+        return cls(
+            [Path(part) for part in files.split(",") if part], image_column=named.get("image"),
+            label_column=named.get("label"), rows=rows, limit=limit,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def label(self, index: int) -> int | None:
+        """The class of row `index`."""
+        return None if self._labels is None else self._labels[index]
+
+    def title(self, index: int) -> str:
+        """`row 7`, or the path that the file gives it."""
+        value = self._frame[self._image_column][index]
+        path = value.get("path") if isinstance(value, dict) else None
+        return str(path) if path else f"row {self._start + index}"
+
+    def identity(self, index: int) -> int:
+        """Hash of the encoded bytes."""
+        return sample_id(self._bytes(index))
+
+    def image(self, index: int) -> Pixels:
+        """(H, W, C)."""
+        return from_bytes(self._bytes(index), self.title(index))
+
+    def _bytes(self, index: int) -> bytes:
+        value: Any = self._frame[self._image_column][index]
+        content = value.get("bytes") if isinstance(value, dict) else value
+        if not content:
+            raise UnreadableImageError(self.title(index), "the row holds no bytes (a path alone is not enough)")
+        return content
+
+    def _read_labels(self, path: Path) -> tuple[tuple[str, ...] | None, list[int | None] | None]:
+        if self._label_column is None:
+            return None, None
+        column = self._frame[self._label_column]
+        if column.dtype == pl.String:
+            names = tuple(sorted(column.drop_nulls().unique().to_list()))
+            place = {name: number for number, name in enumerate(names)}
+            return names, [place.get(value) for value in column.to_list()]
+        if not column.dtype.is_integer():
+            raise SemconError(f"label column {self._label_column!r} is {column.dtype}: expected whole numbers or names")
+        return _class_names(path, self._label_column), column.to_list()
+
+
+def _column(schema: Any, wanted: str | None, usual: tuple[str, ...], what: str, path: Path) -> str:
+    if wanted is not None:
+        if wanted not in schema:
+            raise UnknownNameError(f"{what} column of {path.name}", wanted, schema)
+        return wanted
+    found = next((name for name in usual if name in schema), None)
+    if found is None:
+        listed = ", ".join(schema)
+        raise SemconError(f"no {what} column in {path.name} (columns: {listed}): name it, parquet:FILE?{what}=COLUMN")
+    return found
+
+
+def _label(schema: Any, wanted: str | None, path: Path) -> str:
+    try:
+        return _column(schema, wanted, LABELS, "label", path)
+    except UnknownNameError:
+        raise
+    except SemconError as error:
+        raise SemconError(f"{error}, or parquet:FILE?label=none for images without labels") from None
+
+
+def _class_names(path: Path, column: str) -> tuple[str, ...] | None:
+    """Class names that the Hugging Face metadata of the file give this column, if any."""
+    try:
+        info = json.loads(pl.read_parquet_metadata(path).get("huggingface", "{}"))
+        return tuple(info["info"]["features"][column]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,164 @@
+"""From a data set to batches on the canvas: decoding in threads, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from semcon.canvas import Canvas
+from semcon.core.concepts import Dataset
+from semcon.core.errors import SemconError, UnreadableImageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images on the canvas: `x` (B, 3, H, W) float32; `ids` (B,) int64; `labels` (B,) int64, -1 without."""
+
+    x: Tensor
+    positions: Tensor
+    ids: Tensor
+    labels: Tensor
+    titles: tuple[str, ...]
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The batch in two."""
+        half = len(self.x) // 2
+        return self._part(slice(0, half)), self._part(slice(half, None))
+
+    def _part(self, rows: slice) -> Batch:
+        return Batch(self.x[rows], self.positions[rows], self.ids[rows], self.labels[rows], self.titles[rows])
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one look at every image found: who they are, how large, which cannot be read.
+
+    `positions`: readable images, in order; `ids`, `labels` (own class indices, -1 without), `sizes` (N, 2) beside them.
+    """
+
+    positions: Tensor
+    ids: Tensor
+    labels: Tensor
+    sizes: Tensor
+    bad: tuple[str, ...]
+
+    @property
+    def common_size(self) -> tuple[int, int] | None:
+        """Height and width where all images agree, else None."""
+        unique = self.sizes.unique(dim=0)
+        return (int(unique[0, 0]), int(unique[0, 1])) if len(unique) == 1 else None
+
+    @property
+    def median_size(self) -> tuple[int, int]:
+        """Median height and width."""
+        middle = self.sizes.median(0).values
+        return int(middle[0]), int(middle[1])
+
+
+def default_workers() -> int:
+    """Threads that decode: one per core, at most 16."""
+    return min(16, os.cpu_count() or 1)
+
+
+def scan(
+    dataset: Dataset, *, workers: int | None = None, skip_bad: bool = False, advance: Callable[[float], None] | None = None
+) -> Scan:
+    """Read every image once: ids, labels, sizes, and whether it can be decoded, before anything long begins.
+
+    Errors: `UnreadableImageError` for the first bad image unless `skip_bad`; `SemconError` where no image is left.
+    """
+
+    def look(index: int) -> tuple[int, int, int, int, int] | str:
+        try:
+            image = dataset.image(index)
+        except UnreadableImageError as error:
+            if not skip_bad:
+                raise
+            return error.title
+        label = dataset.label(index)
+        return index, dataset.identity(index), -1 if label is None else label, image.shape[0], image.shape[1]
+
+    rows: list[tuple[int, int, int, int, int]] = []
+    bad: list[str] = []
+    for found in _in_order(range(len(dataset)), look, workers or default_workers()):
+        if isinstance(found, str):
+            bad.append(found)
+        else:
+            rows.append(found)
+        if advance is not None:
+            advance(1)
+    if not rows:
+        raise SemconError(f"{dataset.source} has no readable image ({len(bad)} unreadable)")
+    table = torch.tensor(rows, dtype=torch.int64)
+    return Scan(table[:, 0], table[:, 1], table[:, 2], table[:, 3:], tuple(bad))
+
+
+def batches(
+    dataset: Dataset,
+    canvas: Canvas,
+    positions: Sequence[int],
+    *,
+    batch_size: int,
+    ids: dict[int, int],
+    labels: dict[int, int],
+    workers: int | None = None,
+) -> Iterator[Batch]:
+    """Images at `positions`, in that order, on the canvas; the next batches are decoded while one is used.
+
+    `ids`, `labels`: by position, from the scan, labels as output indices.
+    """
+
+    def read(index: int) -> Tensor:
+        return canvas.fit(dataset.image(index))
+
+    pending: list[Tensor] = []
+    taken: list[int] = []
+    for position, image in zip(positions, _in_order(positions, read, workers or default_workers()), strict=True):
+        pending.append(image)
+        taken.append(position)
+        if len(pending) == batch_size:
+            yield _collated(dataset, pending, taken, ids, labels)
+            pending, taken = [], []
+    if pending:
+        yield _collated(dataset, pending, taken, ids, labels)
+
+
+def _collated(dataset: Dataset, images: list[Tensor], taken: list[int], ids: dict[int, int], labels: dict[int, int]) -> Batch:
+    return Batch(
+        torch.stack(images),
+        torch.tensor(taken),
+        torch.tensor([ids[position] for position in taken]),
+        torch.tensor([labels[position] for position in taken]),
+        tuple(dataset.title(position) for position in taken),
+    )
+
+
+def _in_order(items: Iterable[Item], work: Callable[[Item], Result], workers: int) -> Iterator[Result]:
+    """`map` in threads with a bounded window, results in order."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 64 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def duplicates(ids: Tensor) -> int:
+    """How many images repeat an earlier one."""
+    return sum(count - 1 for count in Counter(ids.tolist()).values())
