@@ -48,7 +48,8 @@ def load_weights(network: nn.Module, path: str) -> None:
         return
     state = _unprefixed(_read(Path(path)), set(network.state_dict()))
     own = network.state_dict()
-    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    counters = {key for key in own if key.endswith("num_batches_tracked")}  # older files lack them; eval ignores them
+    missing, unexpected = sorted(set(own) - set(state) - counters), sorted(set(state) - set(own))
     shapes = [
         f"{key} is {tuple(state[key].shape)}, the model's {tuple(own[key].shape)}"
         for key in sorted(set(own) & set(state))
@@ -61,7 +62,7 @@ def load_weights(network: nn.Module, path: str) -> None:
     ]
     if problems:
         raise SemconError(f"the weights in {path} do not fit the model: keys {'; '.join(problems)}")
-    network.load_state_dict(state)
+    network.load_state_dict(own | state)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
