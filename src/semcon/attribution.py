@@ -90,6 +90,8 @@ def stages(model: nn.Module, probe: Tensor, limit: int = 4) -> list[str]:
         and output.dim() > 2
         and len(output) == len(probe)
     ]
+    blocks = [name for name in good if next(candidates[name].children(), None) is not None]
+    good = blocks if len(blocks) >= 2 else good
     if len(good) <= limit:
         return good
     step = (len(good) - 1) / (limit - 1)

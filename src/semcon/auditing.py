@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from semcon import __version__
-from semcon.checks import run_checks
-from semcon.core.concepts import Dataset, Gauge
-from semcon.core.errors import SemconError
-from semcon.core.registry import load
+from semcon.core.concepts import Dataset, Gauge, check_compatible
+from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.profile import profile
+from semcon.core.record import (
+    CanvasRecord,
+    DataRecord,
+    PerturbationRecord,
+    Record,
+    SearchRecord,
+    SettingsRecord,
+    SubjectRecord,
+    TimingRecord,
+    write_record,
+)
+from semcon.core.registry import available, load
+from semcon.core.summary import summarise
+from semcon.core.table import SampleTable
+from semcon.core.verdict import verdict
 from semcon.evaluations.continuity import Continuity
-from semcon.evidence import Evidence
+from semcon.evidence import Evidence, run_checks
 from semcon.gallery import Gallery
 from semcon.keyed import Keys
 from semcon.labelling import check_labels, check_names, outputs_of_classes
@@ -36,21 +50,64 @@ PROBE = 256
 
 
 @dataclass(frozen=True)
-class AuditSettings:
-    """What a recipe decides about an audit besides the model and the data."""
+class Request:
+    """What a recipe decides about an audit besides the subject and the data.
 
-    trials: tuple[Trial, ...]
-    layers: tuple[str, ...] | None
-    gauges: tuple[tuple[str, str], ...]
+    `plan` comes without gauges: they depend on the network. `layers`: None chooses stages. `out`: the run folder.
+    """
+
     plan: Plan
-    budget: str
-    limit: int | None
-    classes_given: bool
-    batch_size: int | None
-    workers: int | None
-    skip_bad: bool
-    resume: bool
-    command: str
+    out: Path
+    layers: tuple[str, ...] | None = None
+    gauges: tuple[tuple[str, str], ...] = ()
+    classes_given: bool = False
+    budget: str = "fast"
+    limit: int | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    resume: bool = False
+    command: str = ""
+
+
+class Material:
+    """The images of one audit: the scan, labels as output indices, and reading by position in the scan."""
+
+    def __init__(self, subject: Subject, dataset: Dataset, scan: Scan, request: Request) -> None:
+        self.subject, self.dataset, self.scan, self.request = subject, dataset, scan, request
+        self.output_of_class: list[int] | None = None
+        labels = scan.labels
+        if bool((labels >= 0).all()):
+            if dataset.classes is None:
+                check_labels(labels.tolist(), subject.outputs)
+            else:
+                self.output_of_class = outputs_of_classes(
+                    dataset.classes, subject.classes, subject.outputs, given=request.classes_given
+                )
+                labels = torch.tensor(self.output_of_class)[labels]
+        else:
+            labels = torch.full_like(labels, -1)
+        self.index = Index(scan.ids, labels)
+        self.batch_size = request.batch_size or default_batch_size(subject)
+
+    def read(self, rows: Sequence[int]) -> Iterable[Batch]:
+        """Batches of the images at these rows of the scan; `Batch.positions` are rows of the scan."""
+        return batches(
+            self.dataset, self.subject.canvas, self.scan, rows, labels=self.index.labels,
+            batch_size=self.batch_size, workers=self.request.workers,
+        )  # fmt: skip
+
+    def one(self, rows: Sequence[int]) -> Batch:
+        """Some images as one batch."""
+        return Batch.concat(list(self.read(rows)))
+
+    def output_names(self) -> tuple[str, ...]:
+        """A name for every output: the model's, else the data's, else its number."""
+        names = [str(number) for number in range(self.subject.outputs)]
+        if self.subject.classes is not None:
+            names = [name or number for name, number in zip(self.subject.classes, names, strict=True)]
+        for output, name in zip(self.output_of_class or (), self.dataset.classes or (), strict=True):
+            names[output] = name
+        return tuple(names)
 
 
 def default_batch_size(subject: Subject) -> int:
@@ -58,6 +115,70 @@ def default_batch_size(subject: Subject) -> int:
     pixels = subject.canvas.height * subject.canvas.width
     budget = 128 * 1024 if subject.device.type == "cpu" else 2048 * 1024
     return max(16, min(1024, 2 ** round(math.log2(max(1, budget / pixels)))))
+
+
+def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, progress: Progress) -> RunRecord:
+    """Measure, summarise, check, choose the gallery, write the run folder. Returns the record."""
+    began = time.perf_counter()
+    check_names(subject.classes, subject.outputs)
+    material = Material(subject, dataset, scan, request)
+    probe = material.one(range(min(PROBE, len(scan.ids))))
+    plan, left_out = _settled(subject, probe, request)
+    folder = PartialRun(request.out, _settings(subject, material, plan), resume=request.resume)
+    done = folder.done()
+    estimated = _estimate(subject, plan, probe, len(scan.ids) - len(done))
+    progress.say(_outlook(subject, plan, scan, estimated, len(done)))
+    evaluation = Continuity(plan)
+    eye, references = evaluation.run(
+        subject, material.index, material.read, skip=done, keep=folder.add, progress=progress
+    )
+    table = folder.table()
+    names = material.output_names()
+    estimates = summarise(table, seed=plan.seed, primary=plan.primary.name, class_names=names)
+    families = {trial.name: trial.perturbation.family for trial in plan.trials}
+    rows = profile(table, families, seed=plan.seed, primary=plan.primary.name)
+    findings = run_checks(
+        Evidence(
+            subject=subject, probe=probe, table=table, estimates=estimates, labels_known=material.index.labelled,
+            data_classes=None if dataset.classes is None else tuple(dataset.classes), median_size=scan.median_size,
+            skipped=scan.bad, inert=left_out, worst=plan.worst is not None,
+        )
+    )  # fmt: skip
+    gallery = Gallery(eye, references, table, material.one, names, folder.folder).make()
+    seconds = time.perf_counter() - began
+    forwards = round(plan.passes(gradients=subject.differentiable) * len(scan.ids))
+    record = Record(
+        semcon=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        subject=_subject_record(subject),
+        data=_data_record(material),
+        settings=_settings_record(plan, request, table, left_out, evaluation.version),
+        environment=_environment(subject),
+        timing=TimingRecord(
+            seconds=seconds, estimated_seconds=estimated, images_per_second=forwards / seconds, forward_images=forwards
+        ),
+        estimates=tuple(estimates),
+        profile=tuple(rows),
+        findings=tuple(findings),
+        verdict=verdict(estimates, rows, [finding.code for finding in findings]),
+        gallery=tuple(gallery),
+    )
+    subject.release()
+    table.save(folder.folder / "rows.parquet")
+    write_record(record, folder.folder)
+    RunRecord(record, folder.folder).report()
+    return RunRecord(record, folder.finish())
+
+
+def _settled(subject: Subject, probe: Batch, request: Request) -> tuple[Plan, tuple[str, ...]]:
+    """The plan with this network's gauges and without the perturbations that leave these images as they are."""
+    plan = replace(request.plan, gauges=tuple(choose_gauges(subject, request.layers, request.gauges)))
+    x, ids = probe.x.to(subject.device), probe.ids.to(subject.device)
+    idle = tuple(trial.name for trial in plan.trials if inert(trial, x, ids, plan.seed))
+    kept = tuple(trial for trial in plan.trials if trial.name not in idle)
+    if not kept:
+        raise SemconError(f"no perturbation changes these images: {', '.join(idle)} leave them as they are")
+    return replace(plan, trials=kept), idle
 
 
 def choose_gauges(subject: Subject, layers: tuple[str, ...] | None, extra: Sequence[tuple[str, str]]) -> list[Gauge]:
@@ -92,3 +213,105 @@ def inert(trial: Trial, x: Tensor, ids: Tensor, seed: int) -> bool:
     """Whether the perturbation, at its highest severity, leaves these images as they are."""
     unit = trial.perturbation.sample(Keys(ids, seed, 0, trial.name), x)
     return bool((trial.perturbation(x, unit, max(trial.severities)) - x).abs().max() < 1e-4)
+
+
+def _estimate(subject: Subject, plan: Plan, probe: Batch, images: int) -> float:
+    """Seconds it will take, from two passes over a few images."""
+    x = probe.x[: min(32, len(probe.x))].to(subject.device)
+    ids = probe.ids[: len(x)].to(subject.device)
+    trial = plan.trials[0]
+    times: list[float] = []
+    with torch.no_grad():
+        for _ in range(3):
+            start = time.perf_counter()
+            unit = trial.perturbation.sample(Keys(ids, plan.seed, 0, trial.name), x)
+            float(subject.view(trial.perturbation(x, unit, trial.severities[-1]), plan.layers).logits.sum())
+            times.append(time.perf_counter() - start)
+    return 1.15 * sorted(times)[1] / len(x) * plan.passes(gradients=subject.differentiable) * images
+
+
+def _outlook(subject: Subject, plan: Plan, scan: Scan, seconds: float, done: int) -> str:
+    minutes = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
+    copies = sum(len(trial.severities) * trial.draws(plan.draws) for trial in plan.trials)
+    resumed = f", {done} of them measured before" if done else ""
+    bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
+    return (
+        f"{subject.name}: {len(scan.ids)} images{resumed}{bad} x {copies} copies under {len(plan.trials)} perturbations "
+        f"on {subject.device}: about {minutes}"
+    )
+
+
+def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, object]:
+    """What must not change between an audit and its resumption."""
+    return {
+        "model": [subject.source, subject.fingerprint, subject.mean, subject.std, subject.channels],
+        "canvas": asdict(subject.canvas),
+        "data": _fingerprint(material),
+        "seed": plan.seed,
+        "draws": plan.draws,
+        "perturbations": [[trial.name, trial.perturbation.version, trial.severities] for trial in plan.trials],
+        "gauges": [gauge.name for gauge in plan.gauges],
+        "worst": None if plan.worst is None else asdict(plan.worst),
+        "critical": plan.critical,
+        "gradient_norm": plan.gradient_norm,
+        "version": Continuity.version,
+    }
+
+
+def _fingerprint(material: Material) -> str:
+    """A hash of the images and labels, whatever their order."""
+    pairs = sorted(zip(material.index.ids.tolist(), material.index.labels.tolist(), strict=True))
+    return hashlib.blake2b(repr(pairs).encode(), digest_size=8).hexdigest()
+
+
+def _subject_record(subject: Subject) -> SubjectRecord:
+    return SubjectRecord(
+        name=subject.name, source=subject.source, weights=subject.weights, outputs=subject.outputs,
+        classes=subject.classes, parameters=subject.parameters, mean=subject.mean, std=subject.std,
+        channels=subject.channels, differentiable=subject.differentiable, preprocessing=subject.preprocessing,
+        fingerprint=subject.fingerprint, canvas=CanvasRecord(**asdict(subject.canvas)),
+    )  # fmt: skip
+
+
+def _data_record(material: Material) -> DataRecord:
+    dataset, scan = material.dataset, material.scan
+    return DataRecord(
+        name=dataset.name, source=dataset.source, images=len(scan.ids), labelled=material.index.labelled,
+        classes=None if dataset.classes is None else tuple(dataset.classes),
+        class_of_output=None if material.output_of_class is None else tuple(material.output_of_class),
+        skipped=scan.bad, fingerprint=_fingerprint(material), median_size=scan.median_size,
+    )  # fmt: skip
+
+
+def _settings_record(
+    plan: Plan, request: Request, table: SampleTable, idle: tuple[str, ...], version: int
+) -> SettingsRecord:
+    perturbations = [
+        PerturbationRecord(
+            name=trial.name, family=trial.perturbation.family, unit=trial.perturbation.unit,
+            source=trial.perturbation.source, kind=trial.perturbation.kind, parameters=trial.perturbation.parameters,
+            version=trial.perturbation.version, severities=trial.severities, draws=trial.draws(plan.draws),
+        )
+        for trial in plan.trials
+    ]  # fmt: skip
+    return SettingsRecord(
+        seed=plan.seed, draws=plan.draws, budget=request.budget, limit=request.limit, gradient_norm=plan.gradient_norm,
+        critical=plan.critical, worst=None if plan.worst is None else SearchRecord(**asdict(plan.worst)),
+        evaluation_version=version, primary=plan.primary.name, perturbations=tuple(perturbations), inert=idle,
+        gauges=table.gauges, command=request.command,
+    )  # fmt: skip
+
+
+def _environment(subject: Subject) -> dict[str, str | int | None]:
+    hardware = torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else _processor()
+    return {
+        "semcon": __version__, "python": platform.python_version(), "torch": torch.__version__,
+        "device": str(subject.device), "hardware": hardware, "threads": torch.get_num_threads(),
+        "precision": subject.precision, "platform": platform.platform(terse=True),
+    }  # fmt: skip
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -7,14 +7,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import Dataset as TorchDataset
 
 from semcon.canvas import Canvas
 from semcon.core.concepts import Dataset
 from semcon.core.errors import SemconError, UnreadableImageError
+from semcon.core.registry import load
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,6 +32,17 @@ class Batch:
     ids: Tensor
     labels: Tensor
     titles: tuple[str, ...]
+
+    @classmethod
+    def concat(cls, parts: Sequence[Batch]) -> Batch:
+        """Several batches as one."""
+        return cls(
+            torch.cat([part.x for part in parts]),
+            torch.cat([part.positions for part in parts]),
+            torch.cat([part.ids for part in parts]),
+            torch.cat([part.labels for part in parts]),
+            tuple(title for part in parts for title in part.titles),
+        )
 
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two."""
@@ -106,41 +120,40 @@ def scan(
 def batches(
     dataset: Dataset,
     canvas: Canvas,
-    positions: Sequence[int],
+    scanned: Scan,
+    rows: Sequence[int],
     *,
     batch_size: int,
-    ids: dict[int, int],
-    labels: dict[int, int],
+    labels: Tensor | None = None,
     workers: int | None = None,
 ) -> Iterator[Batch]:
-    """Images at `positions`, in that order, on the canvas; the next batches are decoded while one is used.
+    """The images at these rows of the scan, in that order, on the canvas; the next are decoded while one is used.
 
-    `ids`, `labels`: by position, from the scan, labels as output indices.
+    `labels`: (N,) as the model's outputs, beside the scan's rows; the scan's own where None. The positions of a batch
+    are rows of the scan.
     """
+    labels = scanned.labels if labels is None else labels
+    places = scanned.positions.tolist()
 
-    def read(index: int) -> Tensor:
-        return canvas.fit(dataset.image(index))
+    def read(row: int) -> tuple[Tensor, str]:
+        return canvas.fit(dataset.image(places[row])), dataset.title(places[row])
 
-    pending: list[Tensor] = []
+    pending: list[tuple[Tensor, str]] = []
     taken: list[int] = []
-    for position, image in zip(positions, _in_order(positions, read, workers or default_workers()), strict=True):
-        pending.append(image)
-        taken.append(position)
+    for row, found in zip(rows, _in_order(rows, read, workers or default_workers()), strict=True):
+        pending.append(found)
+        taken.append(row)
         if len(pending) == batch_size:
-            yield _collated(dataset, pending, taken, ids, labels)
+            yield _collated(pending, taken, scanned.ids, labels)
             pending, taken = [], []
     if pending:
-        yield _collated(dataset, pending, taken, ids, labels)
+        yield _collated(pending, taken, scanned.ids, labels)
 
 
-def _collated(dataset: Dataset, images: list[Tensor], taken: list[int], ids: dict[int, int], labels: dict[int, int]) -> Batch:
-    return Batch(
-        torch.stack(images),
-        torch.tensor(taken),
-        torch.tensor([ids[position] for position in taken]),
-        torch.tensor([labels[position] for position in taken]),
-        tuple(dataset.title(position) for position in taken),
-    )
+def _collated(found: list[tuple[Tensor, str]], taken: list[int], ids: Tensor, labels: Tensor) -> Batch:
+    images, titles = zip(*found, strict=True)
+    rows = torch.tensor(taken)
+    return Batch(torch.stack(images), rows, ids[rows], labels[rows], titles)
 
 
 def _in_order(items: Iterable[Item], work: Callable[[Item], Result], workers: int) -> Iterator[Result]:
@@ -162,3 +175,34 @@ def _in_order(items: Iterable[Item], work: Callable[[Item], Result], workers: in
 def duplicates(ids: Tensor) -> int:
     """How many images repeat an earlier one."""
     return sum(count - 1 for count in Counter(ids.tolist()).values())
+
+
+def as_dataset(data: Any, *, limit: int | None = None) -> Dataset:
+    """Python objects as a data set: images, (images, labels), a torch Dataset or DataLoader, one of semcon's own.
+
+    Errors: `SemconError` for anything else.
+    """
+    if isinstance(data, Dataset):
+        return _First(data, limit) if limit is not None and limit < len(data) else data
+    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "shape"):
+        return load("datasets", "arrays")(data[0], data[1], limit=limit)
+    if hasattr(data, "shape"):
+        return load("datasets", "arrays")(data, limit=limit)
+    if isinstance(data, DataLoader | TorchDataset | IterableDataset):
+        return load("datasets", "torch_dataset")(data, limit=limit)
+    raise SemconError(
+        f"cannot read images from {type(data).__name__}: expected text such as folder:DIR, a tensor of images, a pair "
+        "(images, labels), a torch Dataset or a DataLoader"
+    )
+
+
+class _First:
+    """The first images of another data set."""
+
+    def __init__(self, whole: Dataset, limit: int) -> None:
+        self.whole, self.limit = whole, limit
+        self.name, self.source, self.classes = whole.name, whole.source, whole.classes
+        self.label, self.title, self.identity, self.image = whole.label, whole.title, whole.identity, whole.image
+
+    def __len__(self) -> int:
+        return self.limit

@@ -40,12 +40,14 @@ class Subject:
         channels: int | None = None,
         classes: Sequence[str] | None = None,
         preprocessing: str = "given",
+        weights: str | None = None,
         device: str | torch.device = "cpu",
         precision: str = "32",
     ) -> None:
         self.model, self.name, self.source, self.canvas = model, name, source, canvas
         self.mean, self.std = tuple(float(value) for value in mean), tuple(float(value) for value in std)
         self.classes, self.preprocessing = tuple(classes) if classes else None, preprocessing
+        self.weights = weights
         self.device, self.precision = torch.device(device), precision
         self.module = model if isinstance(model, nn.Module) else None
         self.was_training = bool(self.module is not None and any(m.training for m in self.module.modules()))
