@@ -144,7 +144,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
             skipped=scan.bad, inert=left_out, worst=plan.worst is not None,
         )
     )  # fmt: skip
-    gallery = Gallery(eye, references, table, material.one, names, folder.folder).make()
+    gallery = Gallery(eye, references, table, material.one, names, folder.folder / "gallery").make()
     seconds = time.perf_counter() - began
     forwards = round(plan.passes(gradients=subject.differentiable) * len(scan.ids))
     record = Record(

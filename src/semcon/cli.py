@@ -5,14 +5,21 @@ Exit codes: 0 done, 1 a gate failed, 2 wrong use, 3 not enough evidence.
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from semcon import __version__
 from semcon.core.errors import SemconError
+
+if TYPE_CHECKING:
+    from semcon.gate import Rule
+    from semcon.run_record import RunRecord
 
 app = App(
     name="semcon",
@@ -120,7 +127,7 @@ def audit(
         model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
         layers=_names(layers), gauges=_names(gauges) or (), draws=draws, worst=worst, budget=budget, limit=limit,
         batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed, name=name,
-        skip_bad=skip_bad, resume=resume, out=out or recipes.default_folder(model, data, name),
+        skip_bad=skip_bad, resume=resume, out=out or recipes.default_folder(model, data, name, resume=resume),
         progress=Terminal(), command=_command(),
     )  # fmt: skip
     _tell(record, json=json)
@@ -153,6 +160,85 @@ def report(
     json: bool
         Estimates and findings (several runs: and differences) as JSON on stdout.
     """
+    from semcon import gate
+    from semcon.run_record import RunRecord, report_several
+
+    if not runs:
+        raise SemconError("give at least one run folder: semcon report RUN [RUN...]")
+    rules = [gate.parse_rule(text) for text in fail_if or []]
+    records = [RunRecord.load(run) for run in runs]
+    if len(records) == 1:
+        path = records[0].report(out)
+        _print_json(records[0].to_json()) if json else records[0].show()
+    else:
+        comparison = report_several(records, out or Path("report"))
+        path = comparison.path
+        _print_json(comparison.to_json()) if json else comparison.show()
+    print(f"report: {path}", file=sys.stderr)
+    return _gate(records, rules, fail_on or [], junit)
+
+
+@app.command(name="list")
+def list_(kind: str | None = None, /) -> int:
+    """What there is: perturbations, distances, representations, datasets, models, checks, evaluations.
+
+    Parameters
+    ----------
+    kind: str
+        One kind, with what each of its members is.
+    """
+    from semcon import listing
+
+    print(listing.text(kind))
+    return 0
+
+
+@app.command
+def demo(*, out: Path = Path("demo")) -> int:
+    """Train a small network on embedded digits for about a minute, audit it and write the report.
+
+    Parameters
+    ----------
+    out: Path
+        The run folder.
+    """
+    from semcon import demo as demonstration
+    from semcon.progress import Terminal
+
+    _tell(demonstration.run(out, Terminal()), json=False)
+    return 0
+
+
+def _tell(record: RunRecord, *, json: bool) -> None:
+    """The table, or JSON, on stdout; where the report is on stderr."""
+    if json:
+        _print_json(record.to_json())
+    else:
+        record.show()
+    print(f"report: {record.folder / 'report.html'}", file=sys.stderr)
+
+
+def _print_json(plain: dict[str, Any]) -> None:
+    print(dumps(plain, allow_nan=False, ensure_ascii=False))
+
+
+def _gate(records: Sequence[RunRecord], rules: Sequence[Rule], codes: Sequence[str], junit: Path | None) -> int:
+    """Judge the runs, tell each verdict on stderr, write JUnit XML where wanted. Returns the exit code."""
+    from semcon import gate
+
+    if not rules and not codes and junit is None:
+        return 0
+    results = [result for record in records for result in gate.judge(record.record, rules, codes)]
+    for result in results:
+        print(f"gate: {result.sentence}", file=sys.stderr)
+    if junit is not None:
+        gate.write_junit(junit, results)
+    return gate.exit_code(results)
+
+
+def _command() -> str:
+    """The command line as it was typed, paths of this machine shortened to their last two parts."""
+    return shlex.join(["semcon", *sys.argv[1:]])
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -36,7 +36,6 @@ class Gallery:
     references: References
     table: SampleTable
     load: Callable[[Sequence[int]], Batch]
-    class_names: Sequence[str]
     output_names: Sequence[str]
     folder: Path
 
@@ -84,12 +83,54 @@ class Gallery:
         copies = [("random", trial.perturbation(x, unit, severity))]
         if self.eye.plan.worst is not None and trial.perturbation.parameters != "fixed":
             copies.append(("worst", self._worst(trial, severity, batch, x)))
+        clean = self._look(x)
         entries: list[GalleryEntry] = []
         for draws, copy in copies:
-            looked = self.eye.vectors(self.eye.view(copy)), self.eye.subject(copy)
+            looked = self._look(copy)
+            change = self.eye.plan.primary.distance(clean.vector, looked.vector)
+            other = self._nearer(batch, clean, change, (copy - x).flatten(1).norm(dim=1))
             for row in range(len(x)):
-                entries.append(self._entry(trial, severity, draws, batch, x, copy, looked, row))
+                stem = f"{trial.name}-{severity:g}-{draws}-{positions[row]}"
+                entries.append(self._entry(trial, severity, draws, batch, clean, looked, change, other, row, stem))
         return entries
+
+    def _look(self, x: Tensor) -> _Look:
+        view = self.eye.view(x)
+        gauge = self.eye.plan.primary
+        vector = gauge.representation(view).flatten(1).float()
+        probability = view.logits.softmax(1)
+        return _Look(x, vector, probability, probability.argmax(1))
+
+    def _nearer(self, batch: Batch, clean: _Look, change: Tensor, moved: Tensor) -> list[_Other | None]:
+        """Per image the same-class reference nearest in the representation among those farther in pixels than the copy.
+
+        None where no reference of the class is nearer than the copy; where all that are nearer are nearer in pixels
+        too, the nearest of them.
+        """
+        gauge, references = self.eye.plan.primary, self.references
+        vectors = references.vectors[gauge.representation.name]
+        distance = gauge.distance.pairwise(clean.vector, vectors)
+        labels, ids = batch.labels.to(vectors.device), batch.ids.to(vectors.device)
+        same = (references.labels == labels[:, None]) & (references.ids != ids[:, None]) & (labels[:, None] >= 0)
+        nearer = same & (distance < change[:, None])
+        found: list[_Other | None] = []
+        for row in range(len(change)):
+            candidates = torch.nonzero(nearer[row]).flatten()
+            if not len(candidates):
+                found.append(None)
+                continue
+            nearest = candidates[distance[row, candidates].argsort()][:24]
+            others = self.load(references.positions[nearest.cpu()].tolist())
+            pixels = (others.x.to(vectors.device) - clean.x[row]).flatten(1).norm(dim=1)
+            farther = torch.nonzero(pixels > moved[row]).flatten()
+            pick = int(farther[0]) if len(farther) else 0
+            found.append(
+                _Other(
+                    int(others.positions[pick]), others.titles[pick], others.x[pick], float(distance[row, nearest[pick]]),
+                    float(pixels[pick]), bool(len(farther)),
+                )
+            )  # fmt: skip
+        return found
 
     def _worst(self, trial: Trial, severity: float, batch: Batch, x: Tensor) -> Tensor:
         """The worst change found again, by the plan's own search."""
@@ -107,10 +148,59 @@ class Gallery:
         return trial.perturbation(x, best.unit, severity)
 
     def _entry(
-        self, trial: Trial, severity: float, draws: str, batch: Batch, x: Tensor, copy: Tensor,
-        looked: tuple[dict[str, Tensor], Tensor], row: int,
+        self, trial: Trial, severity: float, draws: str, batch: Batch, clean: _Look, looked: _Look, change: Tensor,
+        others: list[_Other | None], row: int, stem: str,
     ) -> GalleryEntry:  # fmt: skip
-        return GalleryEntry()
+        other = others[row]
+        label = int(batch.labels[row])
+        position = int(batch.positions[row])
+        gauge = self.eye.plan.primary.name
+        spread = self.table.images.filter(pl.col("position") == position)[f"{gauge}.spread"][0]
+        pictures = {"image": clean.x[row], "copy": looked.x[row]} | ({"other": other.canvas} if other else {})
+        own = int(clean.prediction[row])
+        return GalleryEntry(
+            perturbation=trial.name, severity=severity, draws="worst" if draws == "worst" else "random", draw=0,
+            class_name=self.output_names[label] if label >= 0 else None, sample=int(batch.ids[row]), position=position,
+            other_position=other.position if other else None, title=batch.titles[row],
+            other_title=other.title if other else None, gauge=gauge, change=float(change[row]),
+            other_distance=other.distance if other else None,
+            pixel_change=float((looked.x[row] - clean.x[row]).norm()), pixel_other=other.pixels if other else None,
+            relative=float(change[row]) / spread if spread else None, figure1=bool(other and other.farther),
+            prediction=self.output_names[own], prediction_copy=self.output_names[int(looked.prediction[row])],
+            prediction_other=self._predicted(other), confidence=float(clean.probability[row, own]),
+            confidence_copy=float(looked.probability[row, int(looked.prediction[row])]),
+            files={role: self._saved(f"{stem}-{role}", canvas) for role, canvas in pictures.items()},
+        )  # fmt: skip
+
+    def _predicted(self, other: _Other | None) -> str | None:
+        if other is None:
+            return None
+        return self.output_names[int(self.eye.subject(other.canvas[None].to(self.eye.subject.device)).argmax())]
+
+    def _saved(self, stem: str, canvas: Tensor) -> str:
+        """PNG where small, JPEG where large: the report embeds them all."""
+        image = picture(canvas)
+        name = f"{stem}.png" if max(image.size) <= 64 else f"{stem}.jpg"
+        image.save(self.folder / name, quality=88)
+        return f"{self.folder.name}/{name}"
+
+
+@dataclass(frozen=True)
+class _Look:
+    x: Tensor
+    vector: Tensor
+    probability: Tensor
+    prediction: Tensor
+
+
+@dataclass(frozen=True)
+class _Other:
+    position: int
+    title: str
+    canvas: Tensor
+    distance: float
+    pixels: float
+    farther: bool
 
 
 def picture(canvas: Tensor) -> Image.Image:

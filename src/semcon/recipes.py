@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.registry import available, load
+from semcon.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
@@ -232,8 +236,9 @@ def audit(
     skip_bad: bool = False,
     resume: bool = False,
     out: str | Path | None = None,
-    progress: bool | Callable[[str], None] = False,
     name: str | None = None,
+    progress: Progress | None = None,
+    command: str = "",
 ) -> RunRecord:
     """Measure how far a classifier's output moves under changes that carry no meaning.
 
@@ -246,30 +251,86 @@ def audit(
 
     Returns a `RunRecord`: `.show()`, `.table()`, `.report(path)`. Errors: `SemconError` says what to do.
     """
-    from semcon.auditing import run_audit
-
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
     settings = recipe(
-        weights=None if weights is None else str(weights),
-        mean=numbers(mean, "mean"),
-        std=numbers(std, "std"),
-        size=size,
-        classes=class_names,
-        perturbations=tuple(perturbations),
-        layers=None if layers is None else tuple(layers),
-        gauges=tuple(gauges),
-        draws=draws,
-        worst=worst,
-        critical=critical,
-        gradient_norm=gradient_norm,
-        budget=budget,
-        limit=limit,
-        batch_size=batch_size,
-        workers=workers,
-        device=device,
-        precision=precision,
-        seed=seed,
-        skip_bad=skip_bad,
-        resume=resume,
-    )
-    raise SystemError
+        weights=None if weights is None else str(weights), mean=numbers(mean, "mean"), std=numbers(std, "std"),
+        size=size, classes=class_names, perturbations=tuple(perturbations),
+        layers=None if layers is None else tuple(layers), gauges=tuple(gauges), draws=draws, worst=worst,
+        critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit, batch_size=batch_size,
+        workers=workers, device=device, precision=precision, seed=seed, skip_bad=skip_bad, resume=resume,
+    )  # fmt: skip
+    folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
+    _check_folder(folder, resume=resume)
+    record = _run(model, data, settings, folder, name, progress or Silent(), command)
+    return record if keeper is None else replace(record, keeper=keeper)
+
+
+def _run(
+    model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str
+) -> RunRecord:
+    from semcon.auditing import Request, run_audit
+    from semcon.built import build_subject
+    from semcon.loading import scan
+    from semcon.measure import Plan
+    from semcon.search import SearchSettings
+
+    allowance = settings.allowance
+    built = parse_model(model, settings.weights).build()
+    dataset = parse_data(data, allowance.limit)
+    trials = parse_trials(settings.perturbations, allowance, getattr(dataset, "severity_limits", {}))
+    with progress.task("reading", total=len(dataset)):
+        scanned = scan(dataset, workers=settings.workers, skip_bad=settings.skip_bad, advance=progress.advance)
+    subject = build_subject(
+        built, mean=settings.mean, std=settings.std, size=settings.size, classes=settings.classes,
+        device=settings.device, precision=settings.precision, common_size=scanned.common_size, name=name,
+    )  # fmt: skip
+    plan = Plan(
+        trials, gauges=(), draws=allowance.draws, seed=settings.seed,
+        worst=SearchSettings() if allowance.worst == "search" else None, critical=allowance.critical,
+        gradient_norm=settings.gradient_norm,
+    )  # fmt: skip
+    request = Request(
+        plan, out, layers=settings.layers, gauges=tuple(_pair(text) for text in settings.gauges),
+        classes_given=settings.classes is not None, budget=settings.budget, limit=allowance.limit,
+        batch_size=settings.batch_size, workers=settings.workers, resume=settings.resume, command=command,
+    )  # fmt: skip
+    try:
+        return run_audit(subject, dataset, scanned, request, progress)
+    finally:
+        subject.release()
+
+
+def _pair(text: str) -> tuple[str, str]:
+    representation, dot, distance = text.rpartition(".")
+    if not dot:
+        raise SemconError(f"expected REPRESENTATION.DISTANCE such as probabilities.kl, got {text!r}")
+    return representation, distance
+
+
+def _temporary_folder() -> tuple[Path, Any]:
+    keeper = tempfile.TemporaryDirectory(prefix="semcon-")
+    return Path(keeper.name) / "run", keeper
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    """Before anything slow: the run folder must be free."""
+    if folder.exists():
+        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
+    beside = folder.with_name(folder.name + ".partial")
+    if beside.exists() and not resume:
+        raise SemconError(f"{beside} holds an unfinished audit: go on with --resume, remove it, or choose another --out")
+
+
+def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> Path:
+    """`runs/MODEL-DATA`, numbered where taken; with `resume` the newest unfinished one."""
+    def plain(text: str) -> str:
+        return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[-40:]
+
+    last = data.split(",")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".parquet")
+    stem = f"{plain(name or model.rpartition(':')[2])}-{plain(last)}"
+    for number in range(1, 10_000):
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        beside = folder.with_name(folder.name + ".partial")
+        if beside.exists() and resume or not beside.exists() and not folder.exists():
+            return folder
+    raise SemconError("runs/ is full of runs of this name: give --out")
