@@ -67,13 +67,10 @@ def stages(model: nn.Module, probe: Tensor, limit: int = 4) -> list[str]:
     """At most `limit` evenly spaced top-level stages that run once and give one tensor per image, in order."""
     prefix, children = "", dict(model.named_children())
     while children:
-        heavy = {name: child for name, child in children.items() if next(child.parameters(), None) is not None}
-        weight = {name: sum(p.numel() for p in child.parameters()) for name, child in heavy.items()}
-        largest = max(weight, key=lambda name: weight[name], default=None)
-        if largest is None:
-            return []
-        inner = dict(heavy[largest].named_children())
-        if len(heavy) > 2 and weight[largest] < 0.9 * sum(weight.values()) or len(inner) < 2:
+        weight = {name: len(list(child.modules())) for name, child in children.items()}
+        largest = max(weight, key=lambda name: weight[name])
+        inner = dict(children[largest].named_children())
+        if weight[largest] < 0.6 * sum(weight.values()) or len(inner) < 2:
             break
         prefix, children = f"{prefix}{largest}.", inner
     candidates = {f"{prefix}{name}": child for name, child in children.items()}

@@ -131,7 +131,9 @@ def build_subject(
 def pick_device(text: str) -> torch.device:
     """`auto`: CUDA, else MPS, else the CPU. Errors: `SemconError` for a device that is not there."""
     if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     try:
         device = torch.device(text)
         torch.zeros(1, device=device)

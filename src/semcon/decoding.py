@@ -56,7 +56,9 @@ def from_array(values: Any, title: str) -> Pixels:
     if array.ndim == 3 and array.shape[2] not in (1, 3) and array.shape[0] in (1, 3):
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[2] not in (1, 3):
-        raise SemconError(f"image {title} has shape {array.shape}: expected (C, H, W) or (H, W, C) with 1 or 3 channels")
+        raise SemconError(
+            f"image {title} has shape {array.shape}: expected (C, H, W) or (H, W, C) with 1 or 3 channels"
+        )
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):

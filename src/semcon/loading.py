@@ -85,7 +85,11 @@ def default_workers() -> int:
 
 
 def scan(
-    dataset: Dataset, *, workers: int | None = None, skip_bad: bool = False, advance: Callable[[float], None] | None = None
+    dataset: Dataset,
+    *,
+    workers: int | None = None,
+    skip_bad: bool = False,
+    advance: Callable[[float], None] | None = None,
 ) -> Scan:
     """Read every image once: ids, labels, sizes, and whether it can be decoded, before anything long begins.
 

@@ -107,9 +107,7 @@ class Eye:
 
     def vectors(self, view: View) -> dict[str, Tensor]:
         """(B, D) float32 per representation."""
-        return {
-            name: gauge.representation(view).flatten(1).to(torch.float32) for name, gauge in self.gauges.items()
-        }
+        return {name: gauge.representation(view).flatten(1).to(torch.float32) for name, gauge in self.gauges.items()}
 
     def sketch(self, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The same, vectors of more than 4096 elements projected."""
@@ -178,7 +176,9 @@ class Measurement:
             if not _out_of_memory(error):
                 raise
             if len(batch.x) == 1:
-                raise SemconError("out of memory even with one image at a time: use a smaller --size or --device") from None
+                raise SemconError(
+                    "out of memory even with one image at a time: use a smaller --size or --device"
+                ) from None
         self.note(f"out of memory with {len(batch.x)} images at a time: going on with half as many")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

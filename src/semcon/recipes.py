@@ -318,11 +318,14 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
         raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
     beside = folder.with_name(folder.name + ".partial")
     if beside.exists() and not resume:
-        raise SemconError(f"{beside} holds an unfinished audit: go on with --resume, remove it, or choose another --out")
+        raise SemconError(
+            f"{beside} holds an unfinished audit: go on with --resume, remove it, or choose another --out"
+        )
 
 
 def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> Path:
     """`runs/MODEL-DATA`, numbered where taken; with `resume` the newest unfinished one."""
+
     def plain(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[-40:]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor
 
-_DEFINED: list[torch.library.Library] = []  # a library's schemas live as long as it
+from semcon.core.errors import MissingPackageError
+from semcon.torchvision_import import import_torchvision
 
 
 @pytest.fixture(scope="session")
@@ -18,21 +17,9 @@ def tv() -> ModuleType:
     """torchvision.transforms.functional, which needs none of the compiled operators of torchvision."""
     pytest.importorskip("PIL")
     try:
-        import torchvision.transforms.functional as functional
-    except ModuleNotFoundError:
+        return import_torchvision("torchvision.transforms.functional")
+    except MissingPackageError:
         pytest.skip("torchvision is not installed")
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        for module in [m for m in sys.modules if m.partition(".")[0] == "torchvision"]:
-            del sys.modules[module]
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in ("nms", "qnms"):
-            with contextlib.suppress(RuntimeError):  # defined by someone else in this process
-                library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _DEFINED.append(library)
-        import torchvision.transforms.functional as functional
-    return functional
 
 
 @pytest.fixture(scope="session")

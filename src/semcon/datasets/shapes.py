@@ -1,0 +1,155 @@
+"""Shapes: generated pictures whose object, colour, texture, position and background are known."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semcon.keyed import sample_id
+
+KINDS = ("circle", "square", "triangle", "star", "cross")
+TEXTURES = ("plain", "stripes", "checks", "dots", "noise")
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Everything about one picture: positions and sizes as shares of the side, colours as hue shares."""
+
+    kind: int
+    texture: int
+    background: int
+    hue: float
+    ground_hue: float
+    x: float
+    y: float
+    radius: float
+    angle: float
+    phase: float
+
+
+class Shapes:
+    """Textured shapes on textured backgrounds; picture i depends on (seed, i, size) alone.
+
+    The class is the shape (circle, square, triangle, star, cross). `mask(i)`: (H, W) bool of the object. `factors(i)`:
+    its colour, texture, position and background.
+    """
+
+    def __init__(self, *, n: int = 2000, size: int = 64, seed: int = 0, limit: int | None = None) -> None:
+        self.name, self.source = "shapes", f"builtin:shapes(size={size}, seed={seed})"
+        self.classes = KINDS
+        self.size, self.seed = size, seed
+        self._length = min(n, limit or n)
+        axis = (np.arange(size, dtype=np.float32) + 0.5) / size
+        self._x, self._y = np.meshgrid(axis, axis)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def label(self, index: int) -> int | None:
+        """The shape's kind."""
+        return index % len(KINDS)
+
+    def title(self, index: int) -> str:
+        """`star 7`."""
+        return f"{KINDS[index % len(KINDS)]} {index}"
+
+    def identity(self, index: int) -> int:
+        """Hash of what determines the picture."""
+        return sample_id(f"shapes {self.size} {self.seed} {index}".encode())
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """(size, size, 3) uint8."""
+        recipe = self._recipe(index)
+        generator = np.random.default_rng((self.seed, index, 1))
+        inside = self._coverage(recipe)[..., None]
+        ground = self._painted(recipe.background, recipe.ground_hue, recipe.phase, 0.45, 0.75, generator)
+        object_ = self._painted(recipe.texture, recipe.hue, recipe.phase + 0.37, 0.85, 0.9, generator)
+        return ((ground * (1 - inside) + object_ * inside) * 255).round().astype(np.uint8)
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """Where the object is, (size, size)."""
+        return self._coverage(self._recipe(index)) > 0.5
+
+    def factors(self, index: int) -> dict[str, Any]:
+        """colour and background_colour (hue, share of the circle), texture, background, x, y, radius (shares of the side)."""
+        recipe = self._recipe(index)
+        return {
+            "colour": recipe.hue, "background_colour": recipe.ground_hue, "texture": TEXTURES[recipe.texture],
+            "background": TEXTURES[recipe.background], "x": recipe.x, "y": recipe.y, "radius": recipe.radius,
+        }  # fmt: skip
+
+    def _recipe(self, index: int) -> _Recipe:
+        generator = np.random.default_rng((self.seed, index))
+        texture, background = generator.integers(0, len(TEXTURES), 2)
+        hue = float(generator.random())
+        apart = float(generator.uniform(0.2, 0.8))
+        x, y = generator.uniform(0.35, 0.65, 2)
+        return _Recipe(
+            index % len(KINDS), int(texture), int(background), hue, (hue + apart) % 1, float(x), float(y),
+            float(generator.uniform(0.22, 0.33)), float(generator.uniform(-0.35, 0.35)), float(generator.random()),
+        )  # fmt: skip
+
+    def _coverage(self, recipe: _Recipe) -> NDArray[np.float32]:
+        """How much of every pixel the object covers, edges softened over one pixel."""
+        c, s = np.cos(recipe.angle), np.sin(recipe.angle)
+        dx, dy = (self._x - recipe.x) / recipe.radius, (self._y - recipe.y) / recipe.radius
+        u, v = c * dx + s * dy, c * dy - s * dx
+        outside = _OUTLINES[recipe.kind](u, v) * recipe.radius * self.size
+        return np.clip(0.5 - outside, 0, 1)
+
+    def _painted(
+        self, texture: int, hue: float, phase: float, saturation: float, value: float, generator: np.random.Generator
+    ) -> NDArray[np.float32]:
+        first = np.array(colorsys.hsv_to_rgb(hue, saturation, value), dtype=np.float32)
+        second = np.array(colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * 0.62), dtype=np.float32)
+        blend = self._pattern(texture, phase, generator)[..., None]
+        return first * (1 - blend) + second * blend
+
+    def _pattern(self, texture: int, phase: float, generator: np.random.Generator) -> NDArray[np.float32]:
+        turns = 2 * np.pi * (8 * self._x + phase), 2 * np.pi * (8 * self._y + phase)
+        match TEXTURES[texture]:
+            case "stripes":
+                return 0.5 + 0.5 * np.sign(np.sin(turns[0] * np.cos(phase * 6) + turns[1] * np.sin(phase * 6)))
+            case "checks":
+                return 0.5 + 0.5 * np.sign(np.sin(turns[0]) * np.sin(turns[1]))
+            case "dots":
+                return (np.sin(turns[0]) + np.sin(turns[1]) > 1.1).astype(np.float32)
+            case "noise":
+                return generator.random((self.size, self.size), dtype=np.float32)
+            case _:
+                return np.zeros_like(self._x)
+
+
+def _polygon(u: NDArray[np.float32], v: NDArray[np.float32], corners: int, start: float) -> NDArray[np.float32]:
+    """Signed distance (about) to a regular polygon inscribed in the unit circle; negative inside."""
+    angles = start + 2 * np.pi * (np.arange(corners) + 0.5) / corners
+    apothem = np.cos(np.pi / corners)
+    sides = [np.cos(angle) * u + np.sin(angle) * v - apothem for angle in angles]
+    return np.max(sides, axis=0)
+
+
+def _star(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Five points, from the radius that a ray at this angle has to the outline."""
+    sector = 2 * np.pi / 5
+    angle = np.abs((np.arctan2(v, u) + np.pi / 2 + sector / 2) % sector - sector / 2)
+    inner, half = 0.42, sector / 2
+    outline = inner * np.sin(half) / (np.sin(half - angle) * inner + np.sin(angle))
+    return np.hypot(u, v) - outline
+
+
+def _cross(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32]:
+    first = np.maximum(np.abs(u) - 1, np.abs(v) - 0.34)
+    return np.minimum(first, np.maximum(np.abs(v) - 1, np.abs(u) - 0.34))
+
+
+_OUTLINES = (
+    lambda u, v: np.hypot(u, v) - 1,
+    lambda u, v: _polygon(u, v, 4, 0.0),
+    lambda u, v: _polygon(u, v, 3, -np.pi / 2 - np.pi / 3 + np.pi / 3),
+    _star,
+    _cross,
+)

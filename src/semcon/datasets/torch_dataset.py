@@ -1,0 +1,81 @@
+"""Torch datasets: map-style or iterable, or the data set of a DataLoader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from semcon.core.errors import SemconError
+from semcon.decoding import Pixels, from_array, from_pil
+from semcon.keyed import sample_id
+
+
+class TorchDataset:
+    """Items (image, label), an image alone, or a mapping with `image` and `label`.
+
+    Images are PIL, or tensors and arrays without normalisation: uint8 or floats in [0, 1]. A DataLoader gives its data
+    set, so that its shuffling changes nothing; iterable data are read once and kept. Random transforms make the images
+    differ at every reading: take them out.
+    """
+
+    def __init__(self, data: Any, *, limit: int | None = None) -> None:
+        if isinstance(data, DataLoader):
+            data = data.dataset
+        self.name = type(data).__name__
+        self.source, names = f"python:{self.name}", getattr(data, "classes", None)
+        self.classes = tuple(str(name) for name in names) if names else None
+        if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
+            data = _taken(data, limit)
+        if not len(data):
+            raise SemconError(f"the data set {self.name} is empty")
+        self._data: Any = data
+        self._length = min(len(data), limit or len(data))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def label(self, index: int) -> int | None:
+        """The item's label."""
+        targets = getattr(self._data, "targets", None)
+        label = targets[index] if targets is not None and len(targets) == len(self._data) else self._item(index)[1]
+        return None if label is None else int(label)
+
+    def title(self, index: int) -> str:
+        """`image 7`."""
+        return f"image {index}"
+
+    def identity(self, index: int) -> int:
+        """Hash of the pixels."""
+        return sample_id(np.ascontiguousarray(self.image(index)).tobytes())
+
+    def image(self, index: int) -> Pixels:
+        """(H, W, C)."""
+        image = self._item(index)[0]
+        if isinstance(image, Tensor):
+            image = image.detach().cpu().numpy()
+        return from_array(image, self.title(index)) if isinstance(image, np.ndarray) else from_pil(image, self.title(index))
+
+    def _item(self, index: int) -> tuple[Any, Any]:
+        item = self._data[index]
+        if isinstance(item, Mapping):
+            image = next((item[key] for key in ("image", "img", "pixel_values", "x") if key in item), None)
+            label = next((item[key] for key in ("label", "labels", "target", "y") if key in item), None)
+            if image is None:
+                raise SemconError(f"items of {self.name} have the keys {', '.join(map(str, item))}: expected image, label")
+            return image, label
+        if isinstance(item, tuple | list):
+            return item[0], item[1] if len(item) > 1 else None
+        return item, None
+
+
+def _taken(data: Any, limit: int | None) -> list[Any]:
+    items: list[Any] = []
+    for item in data:
+        items.append(item)
+        if limit is not None and len(items) >= limit:
+            break
+    return items

@@ -1,0 +1,60 @@
+"""Timm: any network of timm by name, or from the Hugging Face Hub through timm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from semcon.built import Built, Preprocessing, load_weights
+from semcon.canvas import Canvas
+from semcon.core.errors import MissingPackageError, SemconError, UnknownNameError
+from semcon.torchvision_import import import_torchvision
+
+
+@dataclass(frozen=True)
+class Timm:
+    """`name`: `resnet18`, `resnet18.a1_in1k`, `hf-hub:ORG/NAME`.
+
+    `weights`: None fetches the pretrained ones, "none" keeps random ones, else a file. Preprocessing is the network's
+    own configuration: input size, crop share and mode, interpolation, mean and std.
+    """
+
+    name: str
+    weights: str | None = None
+
+    def build(self) -> Built:
+        """Errors: `UnknownNameError` with near names; `SemconError` where weights cannot be fetched."""
+        try:
+            import_torchvision()
+            import timm
+        except ModuleNotFoundError:
+            raise MissingPackageError("timm", "timm", f"timm:{self.name}") from None
+        remote = self.name.startswith("hf-hub:")
+        if not remote and not timm.is_model(self.name.partition(".")[0]):
+            raise UnknownNameError("timm model", self.name, timm.list_models())
+        try:
+            network = timm.create_model(self.name, pretrained=self.weights is None)
+        except Exception as error:  # hubs fail in many ways: no network, no such repository, no such tag
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise SemconError(
+                f"cannot fetch {self.name} ({type(error).__name__}: {reason[:200]}): give --weights FILE, or --weights none "
+                "for random weights"
+            ) from None
+        if self.weights is not None:
+            load_weights(network, self.weights)
+        config = timm.data.resolve_data_config({}, model=network)
+        source = self.name if remote else f"timm:{self.name}"
+        return Built(network, self.name.rpartition("/")[2], source, _preprocessing(config), weights=self.weights)
+
+
+def _preprocessing(config: dict[str, Any]) -> Preprocessing:
+    _, height, width = config["input_size"]
+    share = config.get("crop_pct") or 1.0
+    mode = config.get("crop_mode") or "center"
+    if mode not in ("center", "squash"):
+        raise SemconError(f"crop mode {mode!r} is not known: give --size, --mean and --std")
+    canvas = Canvas(
+        height, width, resize=math.floor(min(height, width) / share), interpolation=config["interpolation"], crop=mode
+    )
+    return Preprocessing(canvas, tuple(config["mean"]), tuple(config["std"]), "timm configuration")
