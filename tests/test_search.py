@@ -50,7 +50,14 @@ def test_the_worst_case_is_never_milder_than_the_random_draws(name):
 
     known = [objective(perturbation(x, draw(i), severity)) for i in range(3)]
     best = worst_case(
-        perturbation, x, severity, draw, objective=objective, settings=SearchSettings(5, 1, 6), gradients=True, known=known
+        perturbation,
+        x,
+        severity,
+        draw,
+        objective=objective,
+        settings=SearchSettings(5, 1, 6),
+        gradients=True,
+        known=known,
     )
     assert bool((best.value >= torch.stack(known).max(0).values).all())
     again = objective(perturbation(x, best.unit, severity))

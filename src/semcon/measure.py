@@ -20,7 +20,7 @@ from semcon.core.table import SampleTable
 from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.projection import Projection
-from semcon.references import References, Yardstick, unique_names
+from semcon.references import References, Yardstick
 from semcon.search import SearchSettings, bisect, searchable, worst_case
 from semcon.subject import Subject
 

@@ -334,6 +334,6 @@ def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> 
     for number in range(1, 10_000):
         folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
         beside = folder.with_name(folder.name + ".partial")
-        if beside.exists() and resume or not beside.exists() and not folder.exists():
+        if (beside.exists() and resume) or (not beside.exists() and not folder.exists()):
             return folder
     raise SemconError("runs/ is full of runs of this name: give --out")

@@ -27,7 +27,9 @@ class UnreadableImageError(SemconError):
 
     def __init__(self, title: str, reason: str) -> None:
         self.title = title
-        super().__init__(f"cannot read image {title}: {reason}. Repair or remove it, or go on without it by --skip-bad.")
+        super().__init__(
+            f"cannot read image {title}: {reason}. Repair or remove it, or go on without it by --skip-bad."
+        )
 
 
 class MissingPackageError(SemconError):

@@ -29,7 +29,9 @@ class Folder:
                 f"{root} holds both class folders and {len(flat)} images beside them ({flat[0].name}): move one of the two"
             )
         if not groups and not flat:
-            raise SemconError(f"{root} has no images: expected class folders with, or directly, {', '.join(sorted(SUFFIXES))}")
+            raise SemconError(
+                f"{root} has no images: expected class folders with, or directly, {', '.join(sorted(SUFFIXES))}"
+            )
         self.classes = tuple(groups) if groups else None
         if groups:
             turns = zip_longest(*([(path, number) for path in paths] for number, paths in enumerate(groups.values())))

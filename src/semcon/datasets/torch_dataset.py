@@ -57,7 +57,11 @@ class TorchDataset:
         image = self._item(index)[0]
         if isinstance(image, Tensor):
             image = image.detach().cpu().numpy()
-        return from_array(image, self.title(index)) if isinstance(image, np.ndarray) else from_pil(image, self.title(index))
+        return (
+            from_array(image, self.title(index))
+            if isinstance(image, np.ndarray)
+            else from_pil(image, self.title(index))
+        )
 
     def _item(self, index: int) -> tuple[Any, Any]:
         item = self._data[index]
@@ -65,7 +69,9 @@ class TorchDataset:
             image = next((item[key] for key in ("image", "img", "pixel_values", "x") if key in item), None)
             label = next((item[key] for key in ("label", "labels", "target", "y") if key in item), None)
             if image is None:
-                raise SemconError(f"items of {self.name} have the keys {', '.join(map(str, item))}: expected image, label")
+                raise SemconError(
+                    f"items of {self.name} have the keys {', '.join(map(str, item))}: expected image, label"
+                )
             return image, label
         if isinstance(item, tuple | list):
             return item[0], item[1] if len(item) > 1 else None

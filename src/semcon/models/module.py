@@ -21,5 +21,9 @@ class Module:
         """As it is. Errors: `SemconError` for what cannot be called."""
         if not callable(self.model):
             raise SemconError(f"expected a model (an nn.Module, a callable or text), got {type(self.model).__name__}")
-        kind = type(self.model).__name__ if isinstance(self.model, nn.Module) else getattr(self.model, "__name__", "callable")
+        kind = (
+            type(self.model).__name__
+            if isinstance(self.model, nn.Module)
+            else getattr(self.model, "__name__", "callable")
+        )
         return Built(self.model, kind, f"python:{kind}")
