@@ -236,8 +236,8 @@ def _outlook(subject: Subject, plan: Plan, scan: Scan, seconds: float, done: int
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
     return (
-        f"{subject.name}: {len(scan.ids)} images{resumed}{bad} x {copies} copies under {len(plan.trials)} perturbations "
-        f"on {subject.device}: about {minutes}"
+        f"{subject.name}: {len(scan.ids)} images{resumed}{bad} x {copies} copies "
+        f"under {len(plan.trials)} perturbations on {subject.device}: about {minutes}"
     )
 
 

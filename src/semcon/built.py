@@ -122,8 +122,8 @@ def build_subject(
     else:
         origin = "default" if mean is None and std is None else "given"
     return Subject(
-        built.model, name=name or built.name, canvas=canvas, source=built.source, mean=mean or (0.0,), std=std or (1.0,),
-        classes=classes or built.classes, preprocessing=origin,
+        built.model, name=name or built.name, canvas=canvas, source=built.source,
+        mean=mean or (0.0,), std=std or (1.0,), classes=classes or built.classes, preprocessing=origin,
         weights=built.weights, device=pick_device(device), precision=precision,
     )  # fmt: skip
 

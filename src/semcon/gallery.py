@@ -126,8 +126,8 @@ class Gallery:
             pick = int(farther[0]) if len(farther) else 0
             found.append(
                 _Other(
-                    int(others.positions[pick]), others.titles[pick], others.x[pick], float(distance[row, nearest[pick]]),
-                    float(pixels[pick]), bool(len(farther)),
+                    int(others.positions[pick]), others.titles[pick], others.x[pick],
+                    float(distance[row, nearest[pick]]), float(pixels[pick]), bool(len(farther)),
                 )
             )  # fmt: skip
         return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import polars as pl
 import torch
@@ -25,6 +26,11 @@ from semcon.search import SearchSettings, bisect, searchable, worst_case
 from semcon.subject import Subject
 
 PRIMARY = "logits.l2"
+Result = TypeVar("Result")
+
+
+def _nothing(_: object) -> None:
+    """Where nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +124,46 @@ class Eye:
         return Projection(dimension, self.plan.seed)
 
 
-def look_at_references(eye: Eye, batches: Iterable[Batch], references: References) -> list[GaugeInfo]:
+def look_at_references(
+    eye: Eye, batches: Iterable[Batch], references: References, note: Callable[[str], None] = _nothing
+) -> list[GaugeInfo]:
     """First pass: fill in the references' vectors (in their own order) and describe the gauges."""
     order = {position: row for row, position in enumerate(references.positions.tolist())}
-    infos: list[GaugeInfo] = []
-    for batch in batches:
+
+    def look(batch: Batch) -> list[GaugeInfo]:
         x = batch.x.to(eye.subject.device)
         with torch.no_grad():
             vectors = eye.vectors(eye.view(x))
-        infos = infos or [_describe(eye, gauge, vectors[gauge.representation.name]) for gauge in eye.plan.gauges]
         rows = torch.tensor([order[position] for position in batch.positions.tolist()], device=x.device)
         for name, value in eye.sketch(vectors).items():
             if name not in references.vectors:
                 references.vectors[name] = value.new_zeros(len(references.positions), value.shape[1])
             references.vectors[name][rows] = value
+        return [_describe(eye, gauge, vectors[gauge.representation.name]) for gauge in eye.plan.gauges]
+
+    infos: list[GaugeInfo] = []
+    for batch in batches:
+        infos = list(fitting(batch, look, note))[0]
     return infos
+
+
+def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str], None]) -> Iterator[Result]:
+    """The work on a batch, in halves where memory is short: draws are keyed, so that this changes no number."""
+    try:
+        yield work(batch)
+        return
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
+        if len(batch.x) == 1:
+            raise SemconError(
+                "out of memory with one image at a time: use a smaller --size or another --device"
+            ) from None
+    note(f"out of memory with {len(batch.x)} images at a time: going on with half as many")
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    for half in batch.halves():
+        yield from fitting(half, work, note)
 
 
 def _describe(eye: Eye, gauge: Gauge, vectors: Tensor) -> GaugeInfo:
@@ -155,8 +186,8 @@ class Measurement:
     eye: Eye
     references: References
     infos: tuple[GaugeInfo, ...]
-    advance: Callable[[float], None] = lambda passes: None
-    note: Callable[[str], None] = lambda sentence: None
+    advance: Callable[[float], None] = _nothing
+    note: Callable[[str], None] = _nothing
 
     @property
     def plan(self) -> Plan:
@@ -166,24 +197,7 @@ class Measurement:
     def run(self, batches: Iterable[Batch]) -> Iterator[SampleTable]:
         """One table part per batch; a batch that does not fit in memory is halved, which changes no number."""
         for batch in batches:
-            yield SampleTable.concat(list(self._fitting(batch)))
-
-    def _fitting(self, batch: Batch) -> Iterator[SampleTable]:
-        try:
-            yield self._measure(batch)
-            return
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-            if len(batch.x) == 1:
-                raise SemconError(
-                    "out of memory even with one image at a time: use a smaller --size or --device"
-                ) from None
-        self.note(f"out of memory with {len(batch.x)} images at a time: going on with half as many")
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        for half in batch.halves():
-            yield from self._fitting(half)
+            yield SampleTable.concat(list(fitting(batch, self._measure, self.note)))
 
     def _measure(self, batch: Batch) -> SampleTable:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)

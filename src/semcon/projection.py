@@ -21,7 +21,7 @@ SIZE = 4096
 
 @dataclass(frozen=True)
 class Projection:
-    """(B, dimension) -> (B, size), the identity up to 4096. The same for the same dimension and seed on every device."""
+    """(B, dimension) -> (B, size), the identity up to 4096; the same for one dimension and seed on every device."""
 
     dimension: int
     seed: int = 0

@@ -88,8 +88,8 @@ def _ascend(
 ) -> None:
     """Projected gradient ascent from `start`, improving `best`: sign steps in a box, normalised steps in a ball.
 
-    The step size falls by a half cosine. It sums to 2.5 units in a box, whose width is 2, and to 5 radii in a ball, where
-    every step only turns the parameters by a share of its length.
+    The step size falls by a half cosine. It sums to 2.5 units in a box, whose width is 2, and to 5 radii in a ball,
+    where every step only turns the parameters by a share of its length.
     """
     reach = 2.5 if perturbation.parameters == "box" else 5.0
     unit = {name: value.clone() for name, value in start.items()}

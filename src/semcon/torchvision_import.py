@@ -20,7 +20,7 @@ _DECLARED: list[torch.library.Library] = []  # a library's schemas live as long 
 
 
 def import_torchvision(name: str = "torchvision") -> ModuleType:
-    """torchvision or a submodule of it. Errors: `MissingPackageError`, or a `SemconError` for a build that cannot load."""
+    """torchvision or a submodule of it. Errors: `MissingPackageError`; `SemconError` for a build that cannot load."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
@@ -43,6 +43,6 @@ def import_torchvision(name: str = "torchvision") -> ModuleType:
 
 def _mismatch(error: RuntimeError) -> str:
     return (
-        f"the installed torchvision does not fit torch {torch.__version__} ({error}): install the two from the same index "
-        "and for the same device"
+        f"the installed torchvision does not fit torch {torch.__version__} ({error}): "
+        "install the two from the same index and for the same device"
     )

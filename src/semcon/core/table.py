@@ -17,9 +17,10 @@ from semcon.core.record import GaugeInfo
 class SampleTable:
     """`images`: what belongs to an image. `rows`: what belongs to a copy. `gauges`: the column families.
 
-    Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm, reference,
-    others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random, worst_change,
-    worst_flip, critical), draw, method, prediction, confidence, critical, censored_at; per gauge `G.change`, `G.nearer`.
+    Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm,
+    reference, others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random,
+    worst_change, worst_flip, critical), draw, method, prediction, confidence (of the class predicted on the untouched
+    image), critical, censored_at; per gauge `G.change`, `G.nearer`.
     """
 
     images: pl.DataFrame
@@ -39,16 +40,17 @@ class SampleTable:
         spreads = {f"{gauge.name}.{part}": pl.Float32 for gauge in gauges for part in ("spread", "within")}
         return {
             "position": pl.Int64, "sample": pl.Int64, "title": pl.String, "label": pl.Int32, "prediction": pl.Int32,
-            "confidence": pl.Float32, "gradient_norm": pl.Float32, "reference": pl.Boolean, "others": pl.Int32, **spreads,
+            "confidence": pl.Float32, "gradient_norm": pl.Float32, "reference": pl.Boolean, "others": pl.Int32,
+            **spreads,
         }  # fmt: skip
 
     @staticmethod
     def row_schema(gauges: Sequence[GaugeInfo]) -> dict[str, pl.DataType | type[pl.DataType]]:
         """Column types of `rows`."""
         schema: dict[str, pl.DataType | type[pl.DataType]] = {
-            "position": pl.Int64, "perturbation": pl.String, "severity": pl.Float64, "draws": pl.String, "draw": pl.Int16,
-            "method": pl.String, "prediction": pl.Int32, "confidence": pl.Float32, "critical": pl.Float64,
-            "censored_at": pl.Float64,
+            "position": pl.Int64, "perturbation": pl.String, "severity": pl.Float64, "draws": pl.String,
+            "draw": pl.Int16, "method": pl.String, "prediction": pl.Int32, "confidence": pl.Float32,
+            "critical": pl.Float64, "censored_at": pl.Float64,
         }  # fmt: skip
         for gauge in gauges:
             schema[f"{gauge.name}.change"] = pl.Float32

@@ -26,7 +26,7 @@ class Folder:
         flat = _images(root, deep=False)
         if groups and flat:
             raise SemconError(
-                f"{root} holds both class folders and {len(flat)} images beside them ({flat[0].name}): move one of the two"
+                f"{root} holds class folders and {len(flat)} images beside them ({flat[0].name}): move one of the two"
             )
         if not groups and not flat:
             raise SemconError(

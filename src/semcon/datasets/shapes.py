@@ -75,7 +75,7 @@ class Shapes:
         return self._coverage(self._recipe(index)) > 0.5
 
     def factors(self, index: int) -> dict[str, Any]:
-        """colour and background_colour (hue, share of the circle), texture, background, x, y, radius (shares of the side)."""
+        """colour and background_colour (hue), texture, background, x, y, radius (shares of circle and side)."""
         recipe = self._recipe(index)
         return {
             "colour": recipe.hue, "background_colour": recipe.ground_hue, "texture": TEXTURES[recipe.texture],

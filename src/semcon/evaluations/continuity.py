@@ -41,7 +41,8 @@ class Continuity:
         eye = Eye(subject, self.plan)
         references = gather(index, choose(index, self.plan.seed), subject.device)
         with progress.task("references", total=len(references.positions)):
-            infos = look_at_references(eye, _told(read(sorted(references.positions.tolist())), progress), references)
+            chosen = read(sorted(references.positions.tolist()))
+            infos = look_at_references(eye, _told(chosen, progress), references, progress.say)
         left = [position for position in range(len(index.ids)) if position not in skip]
         total = self.plan.passes(gradients=subject.differentiable)
         measurement = Measurement(eye, references, tuple(infos), progress.advance, progress.say)

@@ -38,8 +38,8 @@ class Timm:
         except Exception as error:  # hubs fail in many ways: no network, no such repository, no such tag
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise SemconError(
-                f"cannot fetch {self.name} ({type(error).__name__}: {reason[:200]}): give --weights FILE, or --weights none "
-                "for random weights"
+                f"cannot fetch {self.name} ({type(error).__name__}: {reason[:200]}): "
+                "give --weights FILE, or --weights none for random weights"
             ) from None
         if self.weights is not None:
             load_weights(network, self.weights)
