@@ -143,7 +143,7 @@ def look_at_references(
 
     infos: list[GaugeInfo] = []
     for batch in batches:
-        infos = list(fitting(batch, look, note))[0]
+        infos, *_ = fitting(batch, look, note)
     return infos
 
 
