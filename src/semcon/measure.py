@@ -92,7 +92,6 @@ class Plan:
 class Clean:
     """What the untouched batch shows: flat vectors per representation and what follows from them."""
 
-    logits: Tensor
     vectors: dict[str, Tensor]
     yardsticks: dict[str, Yardstick]
     prediction: Tensor
@@ -202,29 +201,45 @@ class Measurement:
     def _measure(self, batch: Batch) -> SampleTable:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)
         ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
-        clean = self._clean(x, ids, labels)
+        clean = self._clean(x, batch.positions.to(x.device), ids, labels)
         rows = _Rows(self.infos, batch)
         for trial in self.plan.trials:
             with torch.no_grad():
                 _TrialRun(self, trial, x, ids, clean, rows).record()
         return SampleTable(self._images(batch, clean), rows.frame(), self.infos)
 
-    def _clean(self, x: Tensor, ids: Tensor, labels: Tensor) -> Clean:
-        with_gradient = self.plan.gradient_norm and self.eye.subject.differentiable
-        with torch.set_grad_enabled(with_gradient):
-            source = x.detach().requires_grad_() if with_gradient else x
-            view = self.eye.view(source)
-            norm = _relative_gradient(view.logits, source) if with_gradient else x.new_full((len(x),), torch.nan)
-        view = View(x, view.logits.detach(), {name: value.detach() for name, value in view.layers.items()})
-        vectors = self.eye.vectors(view)
+    def _clean(self, x: Tensor, positions: Tensor, ids: Tensor, labels: Tensor) -> Clean:
+        norm = x.new_full((len(x),), torch.nan)
+        if self.plan.gradient_norm and self.eye.subject.differentiable:
+            with torch.enable_grad():
+                source = x.detach().requires_grad_()
+                view = self.eye.view(source)
+                norm = _relative_gradient(view.logits, source)
+            layers = {name: value.detach() for name, value in view.layers.items()}
+            vectors = self.eye.vectors(View(x, view.logits.detach(), layers))
+        else:
+            with torch.no_grad():
+                vectors = self._recalled(x, positions)
         sketches = self.eye.sketch(vectors)
         yardsticks = {
             gauge.name: self.references.yardstick(gauge, sketches[gauge.representation.name], ids, labels)
             for gauge in self.plan.gauges
         }
-        confidence, prediction = view.logits.softmax(1).max(1)
+        confidence, prediction = vectors[self.plan.primary.representation.name].softmax(1).max(1)
         self.advance(len(x))
-        return Clean(view.logits, vectors, yardsticks, prediction, confidence, norm)
+        return Clean(vectors, yardsticks, prediction, confidence, norm)
+
+    def _recalled(self, x: Tensor, positions: Tensor) -> dict[str, Tensor]:
+        """The clean vectors; references whose vectors are kept whole need no second forward pass."""
+        if any(info.projected for info in self.infos):
+            return self.eye.vectors(self.eye.view(x))
+        known = self.references.rows(positions)
+        new = known < 0
+        vectors = {name: kept[known.clamp(min=0)] for name, kept in self.references.vectors.items()}
+        if bool(new.any()):
+            for name, value in self.eye.vectors(self.eye.view(x[new])).items():
+                vectors[name][new] = value
+        return vectors
 
     def _images(self, batch: Batch, clean: Clean) -> pl.DataFrame:
         if bool(torch.isnan(clean.confidence).any()):

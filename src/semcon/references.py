@@ -78,6 +78,11 @@ class References:
     class_sizes: dict[int, int]
     vectors: dict[str, Tensor] = field(default_factory=dict)
 
+    def rows(self, positions: Tensor) -> Tensor:
+        """Which reference each position is, (B,) int64, -1 for none."""
+        match = positions[:, None] == self.positions.to(positions.device)
+        return torch.where(match.any(1), match.int().argmax(1), -1)
+
     def yardstick(self, gauge: Gauge, z: Tensor, ids: Tensor, labels: Tensor) -> Yardstick:
         """Distances from a batch's vectors z (B, D) to the references, as the two spreads and the sorted same class."""
         vectors = self.vectors[gauge.representation.name]

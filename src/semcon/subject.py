@@ -131,8 +131,8 @@ class Subject:
         if wrong is not None:
             raise SemconError(f"the model takes {self.channels} channel(s), but mean or std has {len(wrong)} values")
         shape = (1, -1, 1, 1)
-        self._mean = torch.tensor(self.mean, device=self.device).view(shape)
         self._scale = 1 / torch.tensor(self.std, device=self.device).view(shape)
+        self._offset = -torch.tensor(self.mean, device=self.device).view(shape) * self._scale
 
     def _prepared(self, x: Tensor) -> Tensor:
         if self.channels == 1:
@@ -140,7 +140,7 @@ class Subject:
             x = (x * weights).sum(1, keepdim=True) / sum(LUMINANCE)
         if self.preprocessing == "default" and self.mean == (0.0,) and self.std == (1.0,):
             return x
-        return (x - self._mean) * self._scale
+        return torch.addcmul(self._offset.to(x.dtype), x, self._scale.to(x.dtype))
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.precision == "32":
