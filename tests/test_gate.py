@@ -1,0 +1,130 @@
+"""Gates: three states, the images that would settle it, and what wrong rules get."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from semcon import gate
+from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.intervals import wilson
+from semcon.core.record import Estimate
+
+
+def estimate(**changes: object) -> Estimate:
+    plain = {
+        "perturbation": "gaussian_noise", "severity": 0.05, "draws": "random", "representation": None, "distance": None,
+        "quantity": "flip", "subset": "all", "statistic": "mean", "mean": 0.3, "low": 0.25, "high": 0.35, "samples": 500,
+    }  # fmt: skip
+    return Estimate(**(plain | changes))
+
+
+@pytest.fixture
+def record(make_record):
+    """A record with one flip rate, its worst case, and one finding (factory in conftest)."""
+    return make_record(
+        [
+            estimate(),
+            estimate(severity=0.1, mean=0.5, low=0.45, high=0.55),
+            estimate(subset="correct", mean=0.9, low=0.8, high=1.0),
+            estimate(perturbation=None, severity=None, quantity="accuracy", mean=0.91, low=0.88, high=0.93),
+            estimate(quantity="critical_severity", severity=None, statistic="median", mean=None, low=0.15, high=None),
+            *(
+                estimate(quantity="relative_change", statistic="ratio", representation=name, distance="l2", mean=mean)
+                for name, mean in (("logits", 0.3), ("penultimate", 0.31))
+            ),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "state", "code"),
+    [
+        ("gaussian_noise:0.05 flip > 0.2", "failed", 1),
+        ("gaussian_noise:0.05 flip > 0.28", "undecided", 3),
+        ("gaussian_noise:0.05 flip > 0.4", "passed", 0),
+        ("gaussian_noise:0.05 flip >= 0.35", "undecided", 3),
+        ("accuracy < 0.95", "failed", 1),
+        ("accuracy < 0.9", "undecided", 3),
+        ("accuracy < 0.8", "passed", 0),
+        ("gaussian_noise critical_severity < 0.1", "passed", 0),
+        ("gaussian_noise critical_severity < 0.2", "undecided", 3),
+    ],
+)
+def test_a_rule_fails_only_where_the_whole_interval_lies_beyond(record, rule, state, code):
+    results = gate.judge(record, [gate.parse_rule(rule)])
+    assert [result.state for result in results] == [state]
+    assert gate.exit_code(results) == code
+
+
+def test_a_rule_without_a_severity_speaks_of_every_one(record):
+    results = gate.judge(record, [gate.parse_rule("gaussian_noise flip > 0.4")])
+    assert [result.state for result in results] == ["passed", "failed"]
+    assert gate.exit_code(results) == 1
+
+
+def test_a_gauge_can_be_named(record):
+    (result,) = gate.judge(record, [gate.parse_rule("gaussian_noise:0.05 relative_change[penultimate.l2] > 0.2")])
+    assert "0.31" in result.sentence
+
+
+def test_the_number_of_images_proposed_is_what_wilson_says():
+    """Oracle: at the proposed n the Wilson interval of the same rate ends at the threshold (within 10 %)."""
+    low, high = wilson(np.array([0.3]), np.array([500.0]))
+    wanted = gate.images_needed(estimate(low=float(low[0]), high=float(high[0])), 0.28)
+    assert wanted is not None
+    new_low, _ = wilson(np.array([0.3]), np.array([float(wanted)]))
+    assert 0.3 - float(new_low[0]) == pytest.approx(0.02, rel=0.1)
+
+
+def test_a_figure_on_the_threshold_cannot_be_settled(record):
+    assert gate.images_needed(estimate(), 0.3) is None
+    (result,) = gate.judge(record, [gate.parse_rule("gaussian_noise:0.05 flip > 0.3")])
+    assert "no number of images" in result.sentence
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "words"),
+    [
+        ("gaussian_noise:0.05 flipp > 0.2", UnknownNameError, "Did you mean flip"),
+        ("gausian_noise flip > 0.2", UnknownNameError, "Did you mean gaussian_noise"),
+        ("flip 0.2", SemconError, "expected"),
+        ("gaussian_noise:x flip > 0.2", SemconError, "no number"),
+        ("flip > nan", SemconError, "finite"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_says_why(rule, error, words):
+    with pytest.raises(error, match=words):
+        gate.parse_rule(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("gaussian_noise:0.07 flip > 0.2", "measured at 0.05, 0.1"),
+        ("gaussian_noise:0.05 worst flip > 0.2", "no worst cases"),
+        ("hue flip > 0.2", "this run has no"),
+        ("gaussian_noise relative_change[layer9.l2] > 1", "gauge"),
+    ],
+)
+def test_a_rule_that_speaks_of_nothing_says_what_there_is(record, rule, words):
+    with pytest.raises(SemconError, match=words):
+        gate.judge(record, [gate.parse_rule(rule)])
+
+
+def test_findings_fail_by_code(record):
+    failed, passed = gate.judge(record, [], ["few-images", "duplicates"])
+    assert (failed.state, passed.state) == ("failed", "passed")
+    with pytest.raises(UnknownNameError, match="few-images"):
+        gate.judge(record, [], ["few-image"])
+
+
+def test_junit_is_read_back(record, tmp_path):
+    rules = [gate.parse_rule(f"gaussian_noise:0.05 flip > {threshold}") for threshold in (0.2, 0.28, 0.4)]
+    gate.write_junit(tmp_path / "deep" / "gate.xml", gate.judge(record, rules))
+    suite = ElementTree.parse(tmp_path / "deep" / "gate.xml").getroot()[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
+    assert math.isclose(len(suite.findall("testcase")), 3)
