@@ -17,7 +17,8 @@ from semcon.core.record import Estimate
 def estimate(**changes: object) -> Estimate:
     plain = {
         "perturbation": "gaussian_noise", "severity": 0.05, "draws": "random", "representation": None, "distance": None,
-        "quantity": "flip", "subset": "all", "statistic": "mean", "mean": 0.3, "low": 0.25, "high": 0.35, "samples": 500,
+        "quantity": "flip", "subset": "all", "statistic": "mean", "mean": 0.3, "low": 0.25, "high": 0.35,
+        "samples": 500,
     }  # fmt: skip
     return Estimate(**(plain | changes))
 
