@@ -9,18 +9,20 @@ from pathlib import Path
 
 import polars as pl
 
-from semcon.core.errors import SemconError
+from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import GaugeInfo
+
+Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 
 @dataclass(frozen=True)
 class SampleTable:
     """`images`: what belongs to an image. `rows`: what belongs to a copy. `gauges`: the column families.
 
-    Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm,
-    reference, others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random,
-    worst_change, worst_flip, critical), draw, method, prediction, confidence (of the class predicted on the untouched
-    image), critical, censored_at; per gauge `G.change`, `G.nearer`.
+    Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm, reference,
+    others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random, worst_change,
+    worst_flip, critical), draw, method, prediction, confidence, critical, censored_at; per gauge `G.change` and
+    `G.nearer`.
     """
 
     images: pl.DataFrame
@@ -33,9 +35,11 @@ class SampleTable:
             if different:
                 name = different[0]
                 raise SemconError(f"column {name!r} of the table must be {schema[name]}, is {frame.schema.get(name)}")
+        if self.images["position"].is_duplicated().any():
+            raise SemconError("the table has two images at the same position: parts of different audits?")
 
     @staticmethod
-    def image_schema(gauges: Sequence[GaugeInfo]) -> dict[str, pl.DataType | type[pl.DataType]]:
+    def image_schema(gauges: Sequence[GaugeInfo]) -> Schema:
         """Column types of `images`."""
         spreads = {f"{gauge.name}.{part}": pl.Float32 for gauge in gauges for part in ("spread", "within")}
         return {
@@ -45,9 +49,9 @@ class SampleTable:
         }  # fmt: skip
 
     @staticmethod
-    def row_schema(gauges: Sequence[GaugeInfo]) -> dict[str, pl.DataType | type[pl.DataType]]:
+    def row_schema(gauges: Sequence[GaugeInfo]) -> Schema:
         """Column types of `rows`."""
-        schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        schema: Schema = {
             "position": pl.Int64, "perturbation": pl.String, "severity": pl.Float64, "draws": pl.String,
             "draw": pl.Int16, "method": pl.String, "prediction": pl.Int32, "confidence": pl.Float32,
             "critical": pl.Float64, "censored_at": pl.Float64,
@@ -57,34 +61,53 @@ class SampleTable:
             schema[f"{gauge.name}.nearer"] = pl.Int32
         return schema
 
+    @property
+    def perturbations(self) -> list[str]:
+        """The names of the perturbations, as they first appear."""
+        return self.rows["perturbation"].unique(maintain_order=True).to_list()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any image has a label."""
+        return self.images["label"].null_count() < len(self.images)
+
+    def gauge(self, name: str) -> GaugeInfo:
+        """The gauge of a name. Errors: `UnknownNameError`."""
+        found = {gauge.name: gauge for gauge in self.gauges}
+        if name not in found:
+            raise UnknownNameError("gauge", name, found)
+        return found[name]
+
     @classmethod
     def concat(cls, parts: Sequence[SampleTable]) -> SampleTable:
-        """Parts of one audit as a whole. Errors: `SemconError` where their gauges differ."""
+        """Parts of one audit as a whole. Errors: `SemconError` for none, different gauges, or the same positions."""
+        if not parts:
+            raise SemconError("a table needs at least one part, got none")
         if any(part.gauges != parts[0].gauges for part in parts):
-            raise SemconError("these parts of a table have different gauges")
+            raise SemconError("these parts of a table have different gauges: they come from different audits")
         images = pl.concat([part.images for part in parts])
         return cls(images, pl.concat([part.rows for part in parts]), parts[0].gauges)
 
     def save(self, path: Path) -> None:
         """One Parquet file: the rows without a perturbation are the images; the gauges are in its metadata."""
-        whole = pl.concat([self.images, self.rows], how="diagonal_relaxed")
+        whole = pl.concat([self.images.lazy(), self.rows.lazy()], how="diagonal")
         gauges = json.dumps([gauge.model_dump() for gauge in self.gauges])
-        whole.write_parquet(path, compression="zstd", metadata={"semcon.gauges": gauges})
+        whole.sink_parquet(path, compression="zstd", metadata={"semcon.gauges": gauges})
 
     @classmethod
     def load(cls, path: Path) -> SampleTable:
         """The table of a file. Errors: `SemconError` where it is no table of semcon's."""
         try:
             text = pl.read_parquet_metadata(path).get("semcon.gauges")
-            whole = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise SemconError(f"cannot read the rows in {path}: {error}") from None
-        if text is None:
-            raise SemconError(f"{path} was not written by semcon: it names no gauges")
-        gauges = tuple(GaugeInfo(**plain) for plain in json.loads(text))
-        images = whole.filter(pl.col("perturbation").is_null()).select(list(cls.image_schema(gauges)))
-        rows = whole.filter(pl.col("perturbation").is_not_null()).select(list(cls.row_schema(gauges)))
-        return cls(images, rows, gauges)
+            if text is None:
+                raise SemconError(f"{path} was not written by semcon: it names no gauges")
+            gauges = tuple(GaugeInfo(**plain) for plain in json.loads(text))
+            whole = pl.scan_parquet(path)
+            images = whole.filter(pl.col("perturbation").is_null()).select(list(cls.image_schema(gauges)))
+            rows = whole.filter(pl.col("perturbation").is_not_null()).select(list(cls.row_schema(gauges)))
+            return cls(images.collect(), rows.collect(), gauges)
+        except (OSError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
+            raise SemconError(f"cannot read the rows in {path}: {error}. Audit again") from None
 
     def joined(self) -> pl.DataFrame:
         """The rows with what belongs to their image beside them, clean columns named `clean_prediction` and so on."""

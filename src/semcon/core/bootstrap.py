@@ -1,0 +1,113 @@
+"""Poisson bootstrap: how often each image counts in each resample, keyed by the image, so that everything is paired.
+
+A weight is a hash of (seed, resample, sample id): any two tables that hold the same images share their weights,
+whatever their order, and duplicate images are one cluster. Source: the Poisson bootstrap of Hanley and MacGibbon
+(2006), and of Chamandy et al. (2012) for its use on streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 2000
+LEVEL = 0.95
+CHUNK = 2048  # images worked on at once: 16 MB of float32 weights
+Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+def _poisson_table() -> npt.NDArray[np.uint8]:
+    """16 random bits -> a Poisson(1) number, by inverse CDF; probabilities right to 2 ** -17."""
+    cumulative = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(12)])
+    edges = (np.arange(1 << 16) + 0.5) / (1 << 16)
+    return np.searchsorted(cumulative, edges).astype(np.uint8)
+
+
+_POISSON = _poisson_table()
+
+
+def _mix(h: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """The 32-bit finaliser of `semcon.keyed`, in place."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+        h ^= h >> np.uint32(shift)
+        if factor != 1:
+            h *= np.uint32(factor)
+    return h
+
+
+def poisson_weights(samples: Integers, seed: int = 0, resamples: int = RESAMPLES) -> npt.NDArray[np.uint8]:
+    """How often each image counts: sample ids (N,) -> (N, resamples), Poisson(1). Equal ids get equal weights."""
+    words = np.frombuffer(hashlib.blake2b(f"{seed}\x1fbootstrap".encode(), digest_size=8).digest(), np.uint32)
+    ids = np.ascontiguousarray(samples, dtype=np.int64).view(np.uint64)
+    low, high = (ids & np.uint64(0xFFFFFFFF)).astype(np.uint32), (ids >> np.uint64(32)).astype(np.uint32)
+    first = _mix(_mix(low ^ words[0]) + high + words[1])
+    second = _mix(first ^ words[1])
+    numbers = np.arange(resamples, dtype=np.uint32)
+    weights = np.empty((len(ids), resamples), np.uint8)
+    for start in range(0, len(ids), 64):
+        part = slice(start, start + 64)
+        h = _mix(numbers[None, :] ^ first[part, None])
+        h += second[part, None]
+        weights[part] = _POISSON[_mix(h) >> np.uint32(16)]
+    return weights
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The resamples of some images: `counts` (N, resamples) uint8 for the sample ids `samples` (N,)."""
+
+    samples: Integers
+    counts: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, samples: Integers, seed: int = 0, resamples: int = RESAMPLES) -> Weights:
+        """Keyed by seed, resample and sample id."""
+        return cls(np.asarray(samples, np.int64), poisson_weights(samples, seed, resamples))
+
+    @property
+    def resamples(self) -> int:
+        """How many there are."""
+        return self.counts.shape[1]
+
+    def sums(self, columns: npt.NDArray[np.floating], index: Integers | None = None) -> npt.NDArray[np.float32]:
+        """Weighted sums over images in every resample: (k, n) -> (k, resamples).
+
+        `index` (n,): which images the columns are about; all of them by default. Works through the images in chunks, so
+        that memory does not grow with them.
+        """
+        total = np.zeros((len(columns), self.resamples), np.float32)
+        for part in self._chunks(columns.shape[1]):
+            counts = self.counts[part] if index is None else self.counts[index[part]]
+            total += columns[:, part].astype(np.float32, copy=False) @ counts.astype(np.float32)
+        return total
+
+    def clusters(self, index: Integers | None = None) -> int:
+        """Different images among those of `index`."""
+        return len(np.unique(self.samples if index is None else self.samples[index]))
+
+    @staticmethod
+    def _chunks(images: int) -> Iterator[slice]:
+        for start in range(0, images, CHUNK):
+            yield slice(start, min(images, start + CHUNK))
+
+
+def percentiles(draws: npt.NDArray[np.floating], level: float = LEVEL) -> tuple[Floats, Floats]:
+    """The percentile interval of each row of (k, resamples): low (k,), high (k,).
+
+    Order statistics, so that infinite draws (a censored median) keep their place. A resample in which a figure is
+    undefined is NaN and left out; where all are, so are the bounds.
+    """
+    ordered = np.sort(draws, axis=1)  # NaN last
+    known = np.count_nonzero(~np.isnan(ordered), axis=1)
+    tail = (1 - level) / 2
+    rows = np.arange(len(ordered))
+    low = ordered[rows, np.clip(np.ceil(tail * known).astype(np.int64) - 1, 0, None)]
+    high = ordered[rows, np.clip(known - np.ceil(tail * known).astype(np.int64), 0, ordered.shape[1] - 1)]
+    return low.astype(np.float64), high.astype(np.float64)

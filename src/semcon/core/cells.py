@@ -1,0 +1,144 @@
+"""What the rows of one perturbation say of each image: the mean over draws, per cell (severity, random or worst)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from semcon.core.figures import Draws
+from semcon.core.images import Images
+from semcon.core.record import GaugeInfo
+from semcon.core.table import SampleTable
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+Cell = tuple[float, Draws]
+PIXELS = "pixels.l2"
+_OF_CHANGE: dict[str, Draws] = {"random": "random", "worst_change": "worst"}
+_OF_RATES: dict[str, Draws] = {"random": "random", "worst_flip": "worst"}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One perturbation: `values[gauge or None, quantity]` is (cells, N) float32, NaN where an image has none.
+
+    `draws`: rows per image, by cell. Quantities of a gauge: change, discontinuity, any_nearer_20, lipschitz (the change
+    over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy.
+    """
+
+    perturbation: str
+    cells: tuple[Cell, ...]
+    draws: tuple[int, ...]
+    values: dict[tuple[str | None, str], Singles]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows: `cell` and `image` of each, and the number of both."""
+
+    frame: pl.DataFrame
+    numbers: Integers
+    cell: Integers
+    image: Integers
+    shape: tuple[int, int]
+
+    def column(self, name: str) -> Floats:
+        """One column of these rows as float64, missing or infinite as NaN."""
+        values = self.frame[name].gather(self.numbers).cast(pl.Float64).to_numpy().copy()
+        values[~np.isfinite(values)] = np.nan
+        return values
+
+    def means(self, values: Floats) -> Singles:
+        """The mean over the rows of each image in each cell, NaN ones left out: (cells, N)."""
+        flat = self.cell * self.shape[1] + self.image
+        known = ~np.isnan(values)
+        if not known.all():
+            flat, values = flat[known], values[known]
+        size = self.shape[0] * self.shape[1]
+        count = np.bincount(flat, minlength=size)
+        with np.errstate(invalid="ignore"):
+            return (np.bincount(flat, values, minlength=size) / count).reshape(self.shape).astype(np.float32)
+
+
+def read_cells(table: SampleTable, images: Images, gauges: Sequence[GaugeInfo] | None = None) -> Iterator[Cells]:
+    """One perturbation after the other, in the table's order; only some gauges where `gauges` says so.
+
+    Memory: one perturbation's figures at a time, whatever the number of perturbations.
+    """
+    chosen = table.gauges if gauges is None else gauges
+    names = table.perturbations
+    if not names:
+        return
+    codes = table.rows["perturbation"].cast(pl.Enum(names)).to_physical().to_numpy()
+    kinds = table.rows["draws"]
+    for code, name in enumerate(names):
+        numbers = np.flatnonzero(codes == code)
+        kind = kinds.gather(numbers)
+        found = _read(table.rows, images, name, numbers, kind, chosen)
+        if found is not None:
+            yield found
+
+
+def _read(
+    frame: pl.DataFrame, images: Images, name: str, numbers: Integers, kind: pl.Series, gauges: Sequence[GaugeInfo]
+) -> Cells | None:
+    """The cells of one perturbation; None where it has critical rows only."""
+    severity = frame["severity"].gather(numbers)
+    seen = pl.DataFrame({"kind": kind, "severity": severity}).filter(pl.col("severity").is_not_null()).unique()
+    pairs = {(value, _OF_CHANGE.get(text, "worst")) for text, value in seen.iter_rows()}
+    cells: tuple[Cell, ...] = tuple(
+        (value, draws) for draws in ("random", "worst") for value in sorted(v for v, d in pairs if d == draws)
+    )
+    if not cells:
+        return None
+
+    def rows(draws_of: dict[str, Draws]) -> _Rows:
+        order = {cell: number for number, cell in enumerate(cells)}
+        number = np.full(len(numbers), -1, np.int64)
+        values, kinds = severity.to_numpy(), kind.cast(pl.Categorical)
+        for text, draws in draws_of.items():
+            here = (kinds == text).to_numpy()
+            for cell_severity, cell_draws in cells:
+                if cell_draws == draws:
+                    number[here & (values == cell_severity)] = order[cell_severity, cell_draws]
+        kept = np.flatnonzero(number >= 0)
+        positions = frame["position"].gather(numbers[kept]).to_numpy()
+        return _Rows(frame, numbers[kept], number[kept], images.rows(positions), (len(cells), len(images.frame)))
+
+    of_change, of_rates = rows(_OF_CHANGE), rows(_OF_RATES)
+    per_image = np.bincount(of_rates.cell, minlength=len(cells)) / max(1, len(images.frame))
+    result = Cells(name, cells, tuple(max(1, int(np.ceil(n))) for n in per_image), {})
+    _add_rates(result, of_rates, images)
+    pixels = of_change.column(f"{PIXELS}.change") if f"{PIXELS}.change" in frame.columns else None
+    for gauge in gauges:
+        _add_gauge(result, of_change, images, gauge.name, pixels)
+    return result
+
+
+def _add_rates(cells: Cells, rows: _Rows, images: Images) -> None:
+    prediction = rows.column("prediction")
+    own = images.predictions[rows.image]
+    drop = images.column("confidence")[rows.image] - rows.column("confidence")
+    cells.values[None, "flip"] = rows.means((prediction != own).astype(np.float64))
+    cells.values[None, "confidence_drop"] = rows.means(drop)
+    if images.labelled:
+        label = images.labels[rows.image]
+        right = np.where(label >= 0, (prediction == label).astype(np.float64), np.nan)
+        cells.values[None, "accuracy"] = rows.means(right)
+
+
+def _add_gauge(cells: Cells, rows: _Rows, images: Images, gauge: str, pixels: Floats | None) -> None:
+    change = rows.column(f"{gauge}.change")
+    cells.values[gauge, "change"] = rows.means(change)
+    if pixels is not None and gauge != PIXELS:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cells.values[gauge, "lipschitz"] = rows.means(np.where(pixels > 0, change / pixels, np.nan))
+    if images.labelled:
+        nearer = rows.column(f"{gauge}.nearer")
+        cells.values[gauge, "discontinuity"] = rows.means(nearer * images.share[rows.image])
+        cells.values[gauge, "any_nearer_20"] = rows.means(images.chances(nearer, rows.image))

@@ -1,0 +1,73 @@
+"""Means over images, gathered column by column and resampled in one matrix product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from semcon.core.figures import Figures, Key
+from semcon.core.images import Images
+from semcon.core.yardsticks import Yardstick
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Use:
+    """What becomes of some columns: one figure each. `divisor`: a yardstick. `rows`: observations a rate rests on."""
+
+    keys: Sequence[Key]
+    divisor: Yardstick | None = None
+    rows: Floats | None = None
+
+
+class Collector:
+    """Figures of the images `index` (n,). `add` columns with their uses, then `figures`."""
+
+    def __init__(self, images: Images, index: Integers) -> None:
+        self.images, self.index = images, index
+        self._columns: list[Singles] = [np.ones((1, len(index)), np.float32)]
+        self._height = 1
+        self._parts: list[tuple[Use, slice, Integers, Floats, Integers]] = []
+        self._distinct = images.distinct(index)
+
+    def add(self, values: Singles, uses: Sequence[Use]) -> None:
+        """Columns (k, n), NaN where an image has no value and drops out of numerator and denominator."""
+        known = ~np.isnan(values)
+        filled = values if known.all() else np.where(known, values, np.float32(0))
+        with np.errstate(invalid="ignore"):
+            means = filled.sum(axis=1, dtype=np.float64) / known.sum(axis=1)
+        place = self._append(filled)
+        weights = np.zeros(len(values), np.int64)
+        samples = np.full(len(values), self._distinct, np.int64)
+        for row in np.flatnonzero(~known.all(axis=1)).tolist():
+            weights[row] = self._append(known[row : row + 1].astype(np.float32)).start
+            samples[row] = self.images.distinct(self.index[known[row]])
+        self._parts += [(use, place, weights, means, samples) for use in uses]
+
+    def figures(self) -> Figures:
+        """All of them, with their resamples."""
+        whole = len(self.index) == len(self.images.frame)
+        sums = self.images.weights.sums(np.concatenate(self._columns), None if whole else self.index)
+        return Figures.concat([self._figures(sums, *part) for part in self._parts])
+
+    def _append(self, columns: Singles) -> slice:
+        self._columns.append(columns)
+        self._height += len(columns)
+        return slice(self._height - len(columns), self._height)
+
+    @staticmethod
+    def _figures(sums: Singles, use: Use, place: slice, weights: Integers, means: Floats, samples: Integers) -> Figures:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            draws = sums[place] / sums[weights]
+            figures = Figures.of_means(use.keys, means, draws, samples, use.rows)
+            if use.divisor is None:
+                return figures
+            divisor = np.where(use.divisor.draws > 0, use.divisor.draws, np.nan).astype(np.float32)
+            value = use.divisor.value if use.divisor.value > 0 else np.nan
+            return replace(figures, values=means / value, draws=draws / divisor)

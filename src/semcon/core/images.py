@@ -1,0 +1,109 @@
+"""The images of a table in a fixed order, with their resamples and the subsets that figures are given for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from semcon.core.bootstrap import Weights
+from semcon.core.nearest import Chances
+from semcon.core.table import SampleTable
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images sorted by sample id, then position: whatever the order of the table, sums run alike.
+
+    `labels`: (N,), -1 without. `names`: of the outputs; numbers where missing.
+    """
+
+    frame: pl.DataFrame
+    weights: Weights
+    names: Sequence[str] | None
+
+    @classmethod
+    def of(cls, table: SampleTable, *, seed: int, names: Sequence[str] | None = None) -> Images:
+        """The images of a table with their keyed weights."""
+        frame = table.images.sort("sample", "position")
+        return cls(frame, Weights.of(frame["sample"].to_numpy(), seed), names)
+
+    def column(self, name: str) -> Floats:
+        """One column as float64, missing or infinite as NaN: (N,)."""
+        values = self.frame[name].cast(pl.Float64).to_numpy().copy()
+        values[~np.isfinite(values)] = np.nan
+        return values
+
+    @cached_property
+    def labels(self) -> Integers:
+        """(N,), -1 without."""
+        return self.frame["label"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+    @cached_property
+    def predictions(self) -> Integers:
+        """The class predicted on the untouched image: (N,)."""
+        return self.frame["prediction"].cast(pl.Int64).to_numpy()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any image has a label."""
+        return bool((self.labels >= 0).any())
+
+    @cached_property
+    def duplicated(self) -> bool:
+        """Whether some images are the same."""
+        return self.frame["sample"].n_unique() < len(self.frame)
+
+    @cached_property
+    def share(self) -> Floats:
+        """What one nearer image counts: 1 over the number of same-class references, NaN where there is none: (N,)."""
+        others = self.column("others")
+        return np.divide(1.0, others, out=np.full(len(others), np.nan), where=others > 0)
+
+    @cached_property
+    def chances(self) -> Chances:
+        """The exact chance of `any_nearer_20`, by table."""
+        return Chances.of(self.column("others"))
+
+    @cached_property
+    def correct(self) -> Integers:
+        """Positions here of the images predicted right."""
+        return np.flatnonzero((self.labels >= 0) & (self.labels == self.predictions))
+
+    @cached_property
+    def classes(self) -> dict[str, Integers]:
+        """Positions here of the images of each class that occurs, by its name."""
+        groups: dict[str, Integers] = {}
+        for label in np.unique(self.labels[self.labels >= 0]).tolist():
+            name = str(label) if self.names is None or label >= len(self.names) else str(self.names[label])
+            groups[f"{name} ({label})" if name in groups else name] = np.flatnonzero(self.labels == label)
+        return groups
+
+    def rows(self, positions: Integers) -> Integers:
+        """Where the images with these positions stand here: (n,) -> (n,)."""
+        own = self.frame["position"].to_numpy()
+        if self._direct is not None:
+            return self._direct[positions]
+        order = np.argsort(own, kind="stable")
+        return order[np.searchsorted(own, positions, sorter=order)]
+
+    @cached_property
+    def _direct(self) -> Integers | None:
+        """A look-up table where positions are small numbers."""
+        own = self.frame["position"].to_numpy()
+        if not len(own) or own.min() < 0 or own.max() > 4 * len(own) + 1000:
+            return None
+        table = np.zeros(int(own.max()) + 1, np.int64)
+        table[own] = np.arange(len(own))
+        return table
+
+    def distinct(self, index: Integers) -> int:
+        """Different images among these."""
+        return self.weights.clusters(index) if self.duplicated else len(index)

@@ -1,0 +1,52 @@
+"""Intervals for rates: Wilson's, with an effective number of images where a rate has several draws per image."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Z = 1.959963984540054  # two-sided 95 %
+Floats = npt.NDArray[np.float64]
+
+
+def wilson(rate: Floats | float, size: Floats | float) -> tuple[Floats, Floats]:
+    """Wilson's 95 % score interval of rates in [0, 1] from `size` independent observations, which may be fractional.
+
+    Solves (rate - p) ** 2 = z ** 2 p (1 - p) / size for p. NaN where the size is 0. Source: Wilson (1927).
+    """
+    rate, size = np.asarray(rate, np.float64), np.asarray(size, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = Z**2 / size
+        centre = (rate + share / 2) / (1 + share)
+        half = np.sqrt(share * (rate * (1 - rate) + share / 4)) / (1 + share)
+        low, high = np.minimum(rate, centre - half), np.maximum(rate, centre + half)
+    return np.clip(np.where(rate == 0, 0.0, low), 0, 1), np.clip(np.where(rate == 1, 1.0, high), 0, 1)
+
+
+def effective_size(rate: Floats, variance: Floats, clusters: Floats, rows: Floats | float = np.inf) -> Floats:
+    """How many independent observations a clustered rate is worth: rate (1 - rate) / variance of the estimate.
+
+    Never below the number of clusters (draws of one image cannot be worth less than one draw) nor above that of rows;
+    the number of clusters where all observations agree, which tells nothing about their dependence. Source: the design
+    effect of Kish (1965).
+    """
+    spread = rate * (1 - rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.clip(spread / variance, clusters, np.maximum(clusters, rows))
+    return np.where((spread > 0) & (variance > 0), size, clusters)
+
+
+def difference_interval(
+    a: tuple[Floats, Floats, Floats], b: tuple[Floats, Floats, Floats], correlation: Floats
+) -> tuple[Floats, Floats]:
+    """95 % interval of b - a for two paired rates, each (rate, low, high), whose errors have this correlation.
+
+    Built from the two intervals, so that it does not shrink to nothing where neither rate has any event. Source:
+    Newcombe (1998), method 10 for paired proportions.
+    """
+    (p, p_low, p_high), (q, q_low, q_high) = a, b
+
+    def reach(down: Floats, up: Floats) -> Floats:
+        return np.sqrt(np.maximum(down**2 - 2 * correlation * down * up + up**2, 0))
+
+    return q - p - reach(q - q_low, p_high - p), q - p + reach(q_high - q, p - p_low)

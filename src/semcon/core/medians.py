@@ -1,0 +1,57 @@
+"""Figures that are medians: the critical severity, censored where no severity changed the prediction; gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from semcon.core.figures import Figures, Key
+from semcon.core.images import Images
+from semcon.core.survival import resampled_medians
+from semcon.core.table import SampleTable
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+def median_figures(table: SampleTable, images: Images, subsets: dict[str, Integers]) -> Iterator[Figures]:
+    """`gradient_norm`, then `critical_severity` of each perturbation that has it, for each subset (name -> places)."""
+    norms = images.column("gradient_norm")
+    if np.isfinite(norms).any():
+        yield from _each(images, norms, np.ones(len(norms), bool), subsets, None, "gradient_norm")
+    critical = table.rows.filter(pl.col("draws") == "critical")
+    for name in critical["perturbation"].unique(maintain_order=True).to_list():
+        times, observed = _times(critical.filter(pl.col("perturbation") == name), images)
+        yield from _each(images, times, observed, subsets, name, "critical_severity")
+
+
+def _times(rows: pl.DataFrame, images: Images) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Critical severity or where it was censored, and whether it was found: (N,), (N,); NaN where there is no row."""
+    place = images.rows(rows["position"].to_numpy())
+    times, observed = np.full(len(images.frame), np.nan), np.zeros(len(images.frame), bool)
+    found = rows["critical"].is_not_null() & rows["critical"].is_finite()
+    times[place] = rows.select(pl.when(found).then("critical").otherwise("censored_at")).to_series().to_numpy()
+    observed[place] = found.to_numpy()
+    return times, observed
+
+
+def _each(
+    images: Images, times: Floats, observed: npt.NDArray[np.bool_], subsets: dict[str, Integers],
+    perturbation: str | None, quantity: str,
+) -> Iterator[Figures]:  # fmt: skip
+    for subset, places in subsets.items():
+        index = places[np.isfinite(times[places])]
+        value, draws = resampled_medians(times[index], observed[index], images.weights, index)
+        late = times[index][~observed[index]]
+        yield Figures(
+            keys=(Key(perturbation, None, "random", None, None, quantity, subset, "median"),),
+            values=np.array([value]),
+            draws=draws[None],
+            samples=np.array([images.distinct(index)]),
+            rows=np.array([np.nan]),
+            censored=np.array([np.nan if perturbation is None or not len(index) else len(late) / len(index)]),
+            beyond=np.array([late.max() if len(late) else np.nan]),
+        )

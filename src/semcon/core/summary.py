@@ -1,0 +1,226 @@
+"""Rows to estimates: every figure of an audit with its 95 % interval, made from rows and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from semcon.core.cells import PIXELS, Cells, read_cells
+from semcon.core.collecting import Collector, Use
+from semcon.core.figures import RATES, Figures, Key, Statistic
+from semcon.core.images import Images
+from semcon.core.medians import median_figures
+from semcon.core.record import Estimate, GaugeInfo
+from semcon.core.table import SampleTable
+from semcon.core.yardsticks import Yardstick, Yardsticks
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+MANY_CLASSES = 20  # from here on, classes only at each perturbation's highest severity, random draws
+
+
+def summarise(
+    table: SampleTable, *, seed: int = 0, primary: str = "logits.l2", class_names: Sequence[str] | None = None
+) -> list[Estimate]:
+    """Every estimate of a table, in its order of perturbations; keys unique, unknown is null with a reason.
+
+    `primary`: the gauge that the subset "correct" and the classes are given for. `class_names`: of the outputs.
+    """
+    summary = Summary(table, seed, primary, class_names)
+    return [estimate for figures in summary.figures() for estimate in to_estimates(figures)]
+
+
+def to_estimates(figures: Figures) -> list[Estimate]:
+    """Figures as plain data: NaN and infinity become null with a reason."""
+    low, high = figures.bounds()
+    return [
+        Estimate(
+            **key._asdict(), mean=_number(figures.values[row]), low=_number(low[row]), high=_number(high[row]),
+            samples=int(figures.samples[row]), censored=_number(figures.censored[row]), reason=figures.reason(row),
+        )
+        for row, key in enumerate(figures.keys)
+    ]  # fmt: skip
+
+
+def estimates_frame(estimates: Sequence[Estimate]) -> pl.DataFrame:
+    """Estimates as a table, a column per field."""
+    kinds = {"severity": pl.Float64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "samples": pl.Int64}
+    schema = {name: kinds.get(name, pl.String) for name in Estimate.model_fields} | {"censored": pl.Float64}
+    columns = {name: [getattr(estimate, name) for estimate in estimates] for name in Estimate.model_fields}
+    return pl.DataFrame(columns, schema=schema)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one table, resampled. `only`: no other gauges than these; `subsets`: all, or only "all".
+
+    `shared`: count the noise of the references (see `Yardsticks`).
+    """
+
+    table: SampleTable
+    seed: int = 0
+    primary: str = "logits.l2"
+    class_names: Sequence[str] | None = None
+    only: tuple[str, ...] | None = None
+    subsets: Literal["all", "every"] = "every"
+    shared: bool = True
+
+    def figures(self) -> Iterator[Figures]:
+        """Untouched images first, then perturbation after perturbation; never more than one of them in memory."""
+        if not len(self.images.frame):
+            return
+        places = {"all": self._everything}
+        if self.subsets == "every" and self.images.labelled:
+            places["correct"] = self.images.correct
+        if self.images.labelled:
+            yield self._clean_accuracy()
+        yield from median_figures(self.table, self.images, places)
+        for cells in read_cells(self.table, self.images, self.gauges):
+            for subset in places:
+                yield from self._of_subset(cells, subset, places[subset])
+            if self.subsets == "every":
+                yield from self._of_classes(cells)
+
+    @cached_property
+    def images(self) -> Images:
+        """The images with their weights."""
+        return Images.of(self.table, seed=self.seed, names=self.class_names)
+
+    @property
+    def gauges(self) -> tuple[GaugeInfo, ...]:
+        """The gauges that figures are given for."""
+        return tuple(gauge for gauge in self.table.gauges if self.only is None or gauge.name in self.only)
+
+    @cached_property
+    def _everything(self) -> Integers:
+        return np.arange(len(self.images.frame))
+
+    @cached_property
+    def _yardsticks(self) -> dict[str, Yardsticks]:
+        return {gauge.name: Yardsticks(self.images, gauge.name, self.shared) for gauge in self.gauges}
+
+    @cached_property
+    def _sticks(self) -> dict[tuple[str, str, str], Yardstick]:
+        return {}
+
+    def stick(self, gauge: str, kind: Literal["spread", "within"], subset: str, index: Integers) -> Yardstick:
+        """A yardstick of a subset, worked out once for all perturbations."""
+        key = gauge, kind, subset
+        if key not in self._sticks:
+            self._sticks[key] = getattr(self._yardsticks[gauge], kind)(index)
+        return self._sticks[key]
+
+    def has_stick(self, gauge: str, kind: Literal["spread", "within"]) -> npt.NDArray[np.bool_]:
+        """Which images have this yardstick: (N,)."""
+        sticks = self._yardsticks[gauge]
+        return np.isfinite(sticks.spreads if kind == "spread" else sticks.withins)
+
+    def _clean_accuracy(self) -> Figures:
+        groups = {"all": np.flatnonzero(self.images.labels >= 0)}
+        if self.subsets == "every":
+            groups |= {f"class:{name}": index for name, index in self.images.classes.items()}
+        right = (self.images.labels == self.images.predictions).astype(np.float32)
+        parts: list[Figures] = []
+        for name, index in groups.items():
+            collector = Collector(self.images, index)
+            key = Key(None, None, "random", None, None, "accuracy", name, "mean")
+            collector.add(right[None, index], [Use([key], rows=np.array([float(len(index))]))])
+            parts.append(collector.figures())
+        return Figures.concat(parts)
+
+    def _of_subset(self, cells: Cells, subset: str, index: Integers) -> Iterator[Figures]:
+        collector = _CellCollector(self, cells, subset, index, slice(None))
+        for quantity in ("flip", "accuracy", "confidence_drop"):
+            collector.plain(None, quantity)
+        for gauge in self.gauges:
+            own = subset == "all" or gauge.name == self.primary
+            if own:
+                collector.changes(gauge, plain=True)
+                collector.plain(gauge, "any_nearer_20")
+                collector.lipschitz(gauge)
+            collector.plain(gauge, "discontinuity")
+        yield collector.figures()
+
+    def _of_classes(self, cells: Cells) -> Iterator[Figures]:
+        many = len(self.images.classes) > MANY_CLASSES
+        random = [row for row, (_, draws) in enumerate(cells.cells) if draws == "random"]
+        chosen = slice(random[-1], random[-1] + 1) if many and random else slice(None)
+        for name, index in self.images.classes.items():
+            collector = _CellCollector(self, cells, f"class:{name}", index, chosen)
+            collector.plain(None, "flip")
+            collector.plain(None, "accuracy")
+            for gauge in self.gauges:
+                if gauge.name == self.primary:
+                    collector.changes(gauge, plain=False)
+            yield collector.figures()
+
+
+class _CellCollector(Collector):
+    """Figures of one subset under one perturbation; `chosen`: which of its cells."""
+
+    def __init__(self, summary: Summary, cells: Cells, subset: str, index: Integers, chosen: slice) -> None:
+        super().__init__(summary.images, index)
+        self.summary, self.cells, self.subset, self.chosen = summary, cells, subset, chosen
+
+    def plain(self, gauge: GaugeInfo | None, quantity: str) -> None:
+        """The mean of a quantity."""
+        values = self._values(gauge, quantity)
+        if values is not None:
+            rows = self._rows(quantity, values)
+            self.add(values, [Use(self._keys(gauge, quantity, "mean"), rows=rows)])
+
+    def changes(self, gauge: GaugeInfo, *, plain: bool) -> None:
+        """Both relative changes, and the `plain` one; images without a yardstick drop out of both sums."""
+        values = self._values(gauge, "change")
+        if values is None:
+            return
+        uses = [Use(self._keys(gauge, "change", "mean"))] if plain else []
+        kinds: list[Literal["spread", "within"]] = ["spread", "within"] if self.images.labelled else ["spread"]
+        for kind in kinds:
+            quantity = "relative_change" if kind == "spread" else "within_class_change"
+            stick = self.summary.stick(gauge.name, kind, self.subset, self.index)
+            use = Use(self._keys(gauge, quantity, "ratio"), stick)
+            known = self.summary.has_stick(gauge.name, kind)[self.index]
+            if known.all():
+                uses.append(use)
+            else:
+                self.add(np.where(known, values, np.float32(np.nan)), [use])
+        self.add(values, uses)
+
+    def lipschitz(self, gauge: GaugeInfo) -> None:
+        """The change over the pixel change, over the spread."""
+        values = self._values(gauge, "lipschitz")
+        if values is not None and gauge.name != PIXELS:
+            stick = self.summary.stick(gauge.name, "spread", self.subset, self.index)
+            self.add(values, [Use(self._keys(gauge, "local_lipschitz", "mean"), stick)])
+
+    def _values(self, gauge: GaugeInfo | None, quantity: str) -> npt.NDArray[np.float32] | None:
+        values = self.cells.values.get((None if gauge is None else gauge.name, quantity))
+        if values is None:
+            return None
+        return values[self.chosen] if len(self.index) == values.shape[1] else values[self.chosen][:, self.index]
+
+    def _keys(self, gauge: GaugeInfo | None, quantity: str, statistic: Statistic) -> list[Key]:
+        representation, distance = (None, None) if gauge is None else (gauge.representation, gauge.distance)
+        return [
+            Key(self.cells.perturbation, severity, draws, representation, distance, quantity, self.subset, statistic)
+            for severity, draws in self.cells.cells[self.chosen]
+        ]
+
+    def _rows(self, quantity: str, values: npt.NDArray[np.float32]) -> Floats | None:
+        """How many observations a rate rests on: images times draws; more than that where each is a share itself."""
+        if quantity not in RATES:
+            return None
+        if quantity in ("discontinuity", "any_nearer_20"):
+            return np.full(len(values), np.inf)
+        return np.count_nonzero(~np.isnan(values), axis=1) * np.array(self.cells.draws[self.chosen], np.float64)
