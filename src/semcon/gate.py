@@ -2,7 +2,7 @@
 
 A rule states what must not be: `gaussian_noise:0.05 flip > 0.2`. It fails only where the whole interval lies beyond
 the threshold, passes where the whole interval lies on the other side, and is undecided where the interval straddles it;
-then the number of images that would settle it is told, from the interval's width shrinking with the root of their number.
+then the number of images that would settle it is told: an interval shrinks with the root of their number.
 """
 
 from __future__ import annotations
