@@ -8,7 +8,7 @@ import semcon
 model = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 15 * 15, 10))
 images, labels = torch.rand(100, 3, 32, 32), torch.randint(10, (100,))
 
-record = semcon.audit(model, (images, labels), mean=(0.5,) * 3, std=(0.25,) * 3, perturbations=["hue", "gaussian_noise"])
+record = semcon.audit(model, (images, labels), mean=(0.5,) * 3, std=(0.25,) * 3, perturbations=["hue", "jpeg"])
 record.show()
 print(record.table("flip"))
 record.report("report.html")

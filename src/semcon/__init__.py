@@ -1,7 +1,7 @@
 """Measure how semantically continuous an image classifier is.
 
-`semcon.audit(model, data, ...)` returns a `RunRecord`; `semcon.RunRecord.load(folder)` reads one. Importing this package
-loads no torch.
+`semcon.audit(model, data, ...)` returns a `RunRecord`; `semcon.RunRecord.load(folder)` reads one. Importing this
+package loads no torch.
 """
 
 from __future__ import annotations
