@@ -59,7 +59,7 @@ class Request:
     plan: Plan
     out: Path
     layers: tuple[str, ...] | None = None
-    gauges: tuple[tuple[str, str], ...] = ()
+    gauges: tuple[tuple[str, str], ...] | None = None
     classes_given: bool = False
     budget: str = "fast"
     limit: int | None = None
@@ -181,19 +181,24 @@ def _settled(subject: Subject, probe: Batch, request: Request) -> tuple[Plan, tu
     return replace(plan, trials=kept), idle
 
 
-def choose_gauges(subject: Subject, layers: tuple[str, ...] | None, extra: Sequence[tuple[str, str]]) -> list[Gauge]:
-    """Pixels (the control), stages of the network in order, penultimate features, centred logits, probabilities."""
+def choose_gauges(
+    subject: Subject, layers: tuple[str, ...] | None, pairs: Sequence[tuple[str, str]] | None
+) -> list[Gauge]:
+    """Pixels (the control), stages of the network in order, penultimate features, centred logits, probabilities.
+
+    `layers`: None chooses the stages. `pairs`: in place of the features', logits' and probabilities' usual distances.
+    """
     known = set(subject.layer_names())
     chosen = tuple(subject.stages()) if layers is None else layers
     missing = [layer for layer in chosen if layer not in known]
     if missing:
         raise UnknownNameError("layer", missing[0], known)
-    pairs: list[tuple[str, str]] = [("pixels", "l2"), *((layer, "l2") for layer in chosen)]
-    if subject.has_penultimate:
-        pairs += [("penultimate", "l2"), ("penultimate", "cosine")]
-    pairs += [("logits", "l2"), ("logits", "cosine"), ("probabilities", "jensen_shannon")]
-    pairs += [pair for pair in extra if pair not in pairs]
-    return [make_gauge(representation, distance, known) for representation, distance in pairs]
+    if pairs is None:
+        features = [("penultimate", "l2"), ("penultimate", "cosine")] if subject.has_penultimate else []
+        pairs = [*features, ("logits", "l2"), ("logits", "cosine"), ("probabilities", "jensen_shannon")]
+    stages = [(layer, "l2") for layer in chosen]
+    wanted = dict.fromkeys([("pixels", "l2"), *stages, *pairs, ("logits", "l2")])
+    return [make_gauge(representation, distance, known) for representation, distance in wanted]
 
 
 def make_gauge(name: str, distance_name: str, layers: set[str]) -> Gauge:

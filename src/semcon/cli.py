@@ -83,7 +83,7 @@ def audit(
     layers: str
         Module names to look at besides, as layer1,layer2; stages of the network by default; "none" for none.
     gauges: str
-        Further REPRESENTATION.DISTANCE pairs, as probabilities.kl.
+        REPRESENTATION.DISTANCE pairs in place of the usual ones, as logits.cosine,probabilities.kl.
     draws: int
         Random draws per image and severity.
     worst: str
@@ -125,7 +125,7 @@ def audit(
     rules = [gate.parse_rule(text) for text in fail_if or []]
     record = recipes.audit(
         model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
-        layers=_names(layers), gauges=_names(gauges) or (), draws=draws, worst=worst, budget=budget, limit=limit,
+        layers=_names(layers), gauges=_names(gauges), draws=draws, worst=worst, budget=budget, limit=limit,
         batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed, name=name,
         skip_bad=skip_bad, resume=resume, out=out or recipes.default_folder(model, data, name, resume=resume),
         progress=Terminal(), command=_command(),

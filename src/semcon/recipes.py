@@ -53,7 +53,7 @@ class AuditRecipe(BaseModel):
     classes: tuple[str, ...] | None = None
     perturbations: tuple[str, ...] = ()
     layers: tuple[str, ...] | None = None
-    gauges: tuple[str, ...] = ()
+    gauges: tuple[str, ...] | None = None
     draws: int | None = Field(default=None, ge=1, le=1000)
     worst: Literal["none", "search"] | None = None
     budget: BudgetName = "fast"
@@ -221,7 +221,7 @@ def audit(
     classes: str | Path | Sequence[str] | None = None,
     perturbations: Sequence[str] = (),
     layers: Sequence[str] | None = None,
-    gauges: Sequence[str] = (),
+    gauges: Sequence[str] | None = None,
     draws: int | None = None,
     worst: Literal["none", "search"] | None = None,
     critical: bool | None = None,
@@ -246,7 +246,8 @@ def audit(
     normalised by `mean` and `std` to logits (B, K). `data`: `folder:DIR`, `parquet:FILE`, `builtin:NAME`, or images
     (N, C, H, W) in [0, 1] or uint8 with labels (N,), a Dataset, a DataLoader. `perturbations`: `"hue"`,
     `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `layers`: further outputs to look at,
-    by their module names; None chooses stages of the network. `gauges`: further REPRESENTATION.DISTANCE pairs.
+    by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
+    in place of the usual ones; pixels.l2 and logits.l2 are always there.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
 
     Returns a `RunRecord`: `.show()`, `.table()`, `.report(path)`. Errors: `SemconError` says what to do.
@@ -255,7 +256,7 @@ def audit(
     settings = recipe(
         weights=None if weights is None else str(weights), mean=numbers(mean, "mean"), std=numbers(std, "std"),
         size=size, classes=class_names, perturbations=tuple(perturbations),
-        layers=None if layers is None else tuple(layers), gauges=tuple(gauges), draws=draws, worst=worst,
+        layers=None if layers is None else tuple(layers), gauges=None if gauges is None else tuple(gauges), draws=draws, worst=worst,
         critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit, batch_size=batch_size,
         workers=workers, device=device, precision=precision, seed=seed, skip_bad=skip_bad, resume=resume,
     )  # fmt: skip
@@ -290,7 +291,7 @@ def _run(
         gradient_norm=settings.gradient_norm,
     )  # fmt: skip
     request = Request(
-        plan, out, layers=settings.layers, gauges=tuple(_pair(text) for text in settings.gauges),
+        plan, out, layers=settings.layers, gauges=None if settings.gauges is None else tuple(_pair(text) for text in settings.gauges),
         classes_given=settings.classes is not None, budget=settings.budget, limit=allowance.limit,
         batch_size=settings.batch_size, workers=settings.workers, resume=settings.resume, command=command,
     )  # fmt: skip

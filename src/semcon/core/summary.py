@@ -79,15 +79,16 @@ class Summary:
         """Untouched images first, then perturbation after perturbation; never more than one of them in memory."""
         if not len(self.images.frame):
             return
-        places = {"all": self._everything}
-        if self.subsets == "every" and self.images.labelled:
-            places["correct"] = self.images.correct
         if self.images.labelled:
             yield self._clean_accuracy()
-        yield from median_figures(self.table, self.images, places)
+        yield from median_figures(self.table, self.images, self._places)
+        yield from self.cell_figures()
+
+    def cell_figures(self) -> Iterator[Figures]:
+        """Figures of perturbed copies at a severity."""
         for cells in read_cells(self.table, self.images, self.gauges):
-            for subset in places:
-                yield from self._of_subset(cells, subset, places[subset])
+            for subset, index in self._places.items():
+                yield self._of_subset(cells, subset, index)
             if self.subsets == "every":
                 yield from self._of_classes(cells)
 
@@ -102,8 +103,9 @@ class Summary:
         return tuple(gauge for gauge in self.table.gauges if self.only is None or gauge.name in self.only)
 
     @cached_property
-    def _everything(self) -> Integers:
-        return np.arange(len(self.images.frame))
+    def _places(self) -> dict[str, Integers]:
+        places = {"all": np.arange(len(self.images.frame))}
+        return places | {"correct": self.images.correct} if self.subsets == "every" and self.images.labelled else places
 
     @cached_property
     def _yardsticks(self) -> dict[str, Yardsticks]:
@@ -138,7 +140,7 @@ class Summary:
             parts.append(collector.figures())
         return Figures.concat(parts)
 
-    def _of_subset(self, cells: Cells, subset: str, index: Integers) -> Iterator[Figures]:
+    def _of_subset(self, cells: Cells, subset: str, index: Integers) -> Figures:
         collector = _CellCollector(self, cells, subset, index, slice(None))
         for quantity in ("flip", "accuracy", "confidence_drop"):
             collector.plain(None, quantity)
@@ -149,7 +151,7 @@ class Summary:
                 collector.plain(gauge, "any_nearer_20")
                 collector.lipschitz(gauge)
             collector.plain(gauge, "discontinuity")
-        yield collector.figures()
+        return collector.figures()
 
     def _of_classes(self, cells: Cells) -> Iterator[Figures]:
         many = len(self.images.classes) > MANY_CLASSES
