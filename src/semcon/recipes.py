@@ -256,8 +256,8 @@ def audit(
     settings = recipe(
         weights=None if weights is None else str(weights), mean=numbers(mean, "mean"), std=numbers(std, "std"),
         size=size, classes=class_names, perturbations=tuple(perturbations),
-        layers=None if layers is None else tuple(layers), gauges=None if gauges is None else tuple(gauges), draws=draws, worst=worst,
-        critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit, batch_size=batch_size,
+        layers=None if layers is None else tuple(layers), gauges=None if gauges is None else tuple(gauges),
+        draws=draws, worst=worst, critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit, batch_size=batch_size,
         workers=workers, device=device, precision=precision, seed=seed, skip_bad=skip_bad, resume=resume,
     )  # fmt: skip
     folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
@@ -291,7 +291,7 @@ def _run(
         gradient_norm=settings.gradient_norm,
     )  # fmt: skip
     request = Request(
-        plan, out, layers=settings.layers, gauges=None if settings.gauges is None else tuple(_pair(text) for text in settings.gauges),
+        plan, out, layers=settings.layers, gauges=_pairs(settings.gauges),
         classes_given=settings.classes is not None, budget=settings.budget, limit=allowance.limit,
         batch_size=settings.batch_size, workers=settings.workers, resume=settings.resume, command=command,
     )  # fmt: skip
@@ -299,6 +299,10 @@ def _run(
         return run_audit(subject, dataset, scanned, request, progress)
     finally:
         subject.release()
+
+
+def _pairs(texts: tuple[str, ...] | None) -> tuple[tuple[str, str], ...] | None:
+    return None if texts is None else tuple(_pair(text) for text in texts)
 
 
 def _pair(text: str) -> tuple[str, str]:
