@@ -1,0 +1,100 @@
+"""What every figure means, and when it misleads: the words beside the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """One quantity: its definition for x, its copy x' and the representation z; and how it can mislead."""
+
+    quantity: str
+    definition: str
+    misleads: str
+
+
+MEANINGS = (
+    Meaning(
+        "change",
+        "The distance between the representation of an image and that of its perturbed copy: c(x) = D(z(x), z(x′)).",
+        "It has the scale of the representation: doubling all logits doubles it. Never compare it between models.",
+    ),
+    Meaning(
+        "relative_change",
+        "The sum of all changes over the sum of the mean distances between different images of all classes: 0 means "
+        "the copy looks identical, 1 that it lies as far away as any other image. Needs no labels.",
+        "A model that says nothing does not move: an untrained network scores near 0. Read it beside accuracy. Where "
+        "the distance is on probabilities, confidence matters by design and the figure is not free of scale.",
+    ),
+    Meaning(
+        "within_class_change",
+        "The same, divided by the distance between different images of the same class: 1 means that the copy lies as "
+        "far away as another image of its class.",
+        "Good classifiers pull a class together, so it rises with training even where the change stays the same.",
+    ),
+    Meaning(
+        "discontinuity",
+        "The share of the other images of the same class that lie nearer to the image than its own perturbed copy "
+        "does: the paper's Figure 1 as a number from 0 to 1.",
+        "Also 0 for a network that ignores its input. A triple is evidence only where the copy is nearer in pixels; "
+        "the gallery shows both distances.",
+    ),
+    Meaning(
+        "any_nearer_20",
+        "The exact chance that at least one of 20 random images of the same class is nearer than the copy.",
+        "It saturates: one nearer image in twenty already gives 0.64. Undefined for classes of fewer than 20 others.",
+    ),
+    Meaning(
+        "flip",
+        "The share of copies whose predicted label differs from the prediction on the untouched image. Needs no "
+        "labels.",
+        "Counts flips away from wrong predictions too, and does not see how far the output moved short of a flip.",
+    ),
+    Meaning(
+        "accuracy",
+        "The share of images, or copies, whose prediction is the label: the control beside every other figure.",
+        "Accuracy can stay while predictions flip in both directions.",
+    ),
+    Meaning(
+        "confidence_drop",
+        "How much probability the class predicted on the image loses on the copy.",
+        "Depends on calibration: scaling the logits changes it.",
+    ),
+    Meaning(
+        "critical_severity",
+        "The severity at which the prediction first changes, the smallest over the draws; the median over images, "
+        "where images that never flip on the ladder count as censored (Kaplan-Meier).",
+        "Where most are censored the median lies beyond the ladder and is not known.",
+    ),
+    Meaning(
+        "gradient_norm",
+        "The L2 norm of the gradient of the margin on the canvas, divided by the margin; the median over images. "
+        "Inverse first-order distance to the decision boundary.",
+        "Local: a flat gradient may hide a cliff nearby.",
+    ),
+    Meaning(
+        "local_lipschitz",
+        "The change divided by how far the copy moved in pixels, and by the spread of the representation.",
+        "Grows without bound as the pixels move less; compare it at one severity only.",
+    ),
+)
+READING = (
+    (
+        "Random and worst",
+        "Random draws stand for what happens; the worst case is the largest change, or the deepest flip, that a search "
+        "found inside the same parameter set. Searches include the random draws among their starts. Where no gradient "
+        "can be used the worst is the best of k draws: a lower bound.",
+    ),
+    (
+        "Intervals",
+        "95 %: percentile bootstrap over images (2000 Poisson resamples, keyed by image, so that runs on the same "
+        "images are paired), Wilson for rates. They say how much another sample of images would differ, not whether "
+        "these images stand for yours.",
+    ),
+    (
+        "Profile",
+        "Each entry is the mean over the family's perturbations and measured severities, random draws. Profiles are "
+        "comparable only between runs with the same perturbations, severities, canvas and images.",
+    ),
+)

@@ -1,0 +1,200 @@
+"""The terminal table: the profile, what suffers most, findings and the verdict, as wide as the terminal allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from semcon.core.record import Estimate
+from semcon.report.differences import DifferenceTable
+from semcon.report.numbers import decimals, interval, number, plain, words
+from semcon.report.profile_table import Cell, ProfileTable, profile_table
+from semcon.report.reading import Reading
+
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_BAR = 5
+_VALUE = 11  # cells that `0.483 ±.021` takes
+_KEPT = ("relative_change", "flip", "accuracy", "discontinuity", "within_class_change")  # what a narrow terminal keeps
+_STYLES = {"issue": "bold red", "warning": "yellow", "note": "cyan"}
+
+
+def show(console: Console, runs: Sequence[Reading], differences: Sequence[DifferenceTable] = ()) -> None:
+    """Print runs, side by side where there are several. Errors: none; names are shown, never obeyed."""
+    for run in runs:
+        _heading(console, run)
+    console.print()
+    console.print(_profile(console, runs))
+    for table in differences:
+        console.print()
+        console.print(_differences(console, table))
+    for run in runs:
+        several = len(runs) > 1
+        if not several:
+            console.print()
+            console.print(_most_affected(console, run))
+        _findings(console, run, named=several)
+        _verdict(console, run, named=several)
+
+
+def visible(text: str) -> str:
+    """A name without what a terminal would obey: escapes, line breaks and direction marks become a replacement sign."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
+
+
+def bar(share: float, width: int = _BAR) -> str:
+    """A share from 0 to 1 in eighths of a cell."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_BLOCKS[rest] if rest else "")).ljust(width)
+
+
+def _heading(console: Console, run: Reading) -> None:
+    record = run.record
+    canvas = record.subject.canvas
+    console.print(Text.assemble((visible(run.label), "bold"), " on ", (visible(record.data.name), "bold")))
+    draws = f"{record.settings.draws} random draw{'s' if record.settings.draws > 1 else ''}"
+    worst = " and the worst case" if record.settings.worst else ""
+    size = f"{canvas.width} x {canvas.height}"
+    parts = [
+        f"{record.data.images} images at {size}",
+        f"{len(record.settings.perturbations)} perturbations",
+        draws + worst,
+    ]
+    if run.accuracy:
+        found = run.accuracy
+        parts.append(f"accuracy {number(found.mean)} {interval(found.low, found.high, found.mean)}")
+    console.print(Text(", ".join(parts), "dim"))
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title, "dim italic"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )  # fmt: skip
+
+
+def _profile(console: Console, runs: Sequence[Reading]) -> Table:
+    """Families as rows; with several runs a row per run under each family."""
+    profile = profile_table(runs)
+    several = len(runs) > 1
+    kept, barred = _fitting(console, profile, names=37 if several else 18)
+    table = _table(f"continuity profile: mean {_sign(console)} half the 95 % interval; random draws")
+    table.add_column("family", no_wrap=True)
+    if several:
+        table.add_column("run", no_wrap=True, overflow="ellipsis", max_width=18)
+    for place in kept:
+        table.add_column(profile.columns[place].title)
+    for row in profile.rows:
+        for place, run in enumerate(runs):
+            cells = [_cell(console, row.cells[column][place], bars=column in barred) for column in kept]
+            names = [row.title if place == 0 else "", *([visible(run.label)] if several else [])]
+            end = several and place == len(runs) - 1
+            table.add_row(*map(Text, names), *cells, style="dim" if row.control else None, end_section=end)
+    return table
+
+
+def _fitting(console: Console, profile: ProfileTable, *, names: int) -> tuple[list[int], set[int]]:
+    """The columns that fit beside `names` cells, in their own order, and those among them that get bars."""
+    order = {quantity: place for place, quantity in enumerate(_KEPT)}
+    ranked = sorted(range(len(profile.columns)), key=lambda place: order[profile.columns[place].quantity])
+    room = console.width - names + 2
+    kept: list[int] = []
+    for place in ranked:
+        room -= max(_VALUE, len(profile.columns[place].title)) + 2
+        if room < 0 and kept:
+            break
+        kept.append(place)
+    barred: set[int] = set()
+    for place in kept if _unicode(console) and room >= 0 else ():
+        room -= max(0, _VALUE + 1 + _BAR - max(_VALUE, len(profile.columns[place].title)))
+        if room < 0:
+            break
+        barred.add(place)
+    return sorted(kept), barred
+
+
+def _cell(console: Console, cell: Cell, *, bars: bool) -> Text:
+    if cell.mean is None:
+        return Text("")
+    text = _written(console, cell)
+    if bars:
+        text.append(" " * max(1, _VALUE + 1 - len(text)))
+        text.append(bar(cell.at), "blue")
+    return text
+
+
+def _most_affected(console: Console, run: Reading) -> Table:
+    """The three perturbations that flip most at their highest severity."""
+    table = _table("most affected, at the highest severity")
+    kinds = [
+        ("flips", "flip", "random"),
+        ("relative change", "relative_change", "random"),
+        ("accuracy", "accuracy", "random"),
+    ]
+    if run.has_worst:
+        kinds.insert(1, ("worst flips", "flip", "worst"))
+    kinds = kinds[: 4 if console.width >= 80 else 2 if console.width >= 56 else 1]
+    for title in ("perturbation", "severity", *(title for title, _, _ in kinds)):
+        table.add_column(title, no_wrap=True)
+    ends = [(p.name, max(p.severities)) for p in run.perturbations]
+    flips = {name: run.get("flip", name, severity) for name, severity in ends}
+    ends.sort(key=lambda end: -(e.mean if (e := flips[end[0]]) and e.mean is not None else -1.0))
+    for name, severity in ends[:3]:
+        found = [run.get(quantity, name, severity, draws=draws) for _, quantity, draws in kinds]
+        table.add_row(Text(words(name)), Text(plain(severity)), *(_written(console, e) for e in found))
+    return table
+
+
+def _differences(console: Console, table: DifferenceTable, most: int = 12) -> Table:
+    made = _table(visible(table.caption))
+    for title in ("what", "quantity", visible(table.first), visible(table.second), "difference"):
+        made.add_column(title, overflow="fold")
+    for row in table.rows[:most]:
+        style = {"plus": "red", "minus": "green"}.get(row.sign, "dim")
+        made.add_row(*map(Text, (row.what, row.quantity, row.first, row.second)), Text(row.difference, style))
+    if len(table.rows) > most:
+        made.caption = f"{len(table.rows) - most} more in the report"
+    return made
+
+
+def _findings(console: Console, run: Reading, *, named: bool) -> None:
+    for finding in run.findings:
+        head = Text.assemble(
+            (f"{finding.severity} ", _STYLES[finding.severity]), (f"{finding.code}: ", "bold"), visible(finding.message)
+        )
+        console.print()
+        if named:
+            head = Text.assemble((f"{visible(run.label)} ", "dim"), head)
+        console.print(head)
+        console.print(Text(f"  {visible(finding.remedy)}", "dim"))
+
+
+def _verdict(console: Console, run: Reading, *, named: bool) -> None:
+    console.print()
+    if named:
+        console.print(Text(visible(run.label), "bold"))
+    for sentence in run.record.verdict:
+        console.print(Text(visible(sentence)))
+
+
+def _written(console: Console, entry: Estimate | Cell | None) -> Text:
+    """`0.483 ±.021`: the value and half its interval."""
+    if entry is None or entry.mean is None:
+        return Text("-")
+    text = Text(number(entry.mean))
+    if entry.low is not None and entry.high is not None:
+        half = number((entry.high - entry.low) / 2, decimals(entry.mean or entry.high))
+        text.append(f" {_sign(console)}{half.removeprefix('0') if '.' in half else half}", "dim")
+    return text
+
+
+def _unicode(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")
+
+
+def _sign(console: Console) -> str:
+    return "±" if _unicode(console) else "+/-"

@@ -1,0 +1,132 @@
+"""`RunRecord`: a finished run, to show, tabulate, report and read again; without torch, without the model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+
+from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.record import Record, read_record
+from semcon.core.table import SampleTable
+from semcon.report.html import render
+from semcon.report.numbers import interval, number
+from semcon.report.reading import FAMILIES, Reading, readings
+from semcon.report.text import show
+
+_NAMED = ("quantity", "perturbation", "subset", "draws")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The record of a run and the folder it lies in: `record.json`, `rows.parquet`, `gallery/`, `report.html`.
+
+    `keeper`: what must live as long as the record (a temporary folder).
+    """
+
+    record: Record
+    folder: Path
+    keeper: Any = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> RunRecord:
+        """A run from its folder. Errors: `SemconError` where it is none, is damaged, or newer than this version."""
+        return cls(read_record(Path(folder)), Path(folder))
+
+    @cached_property
+    def samples(self) -> SampleTable:
+        """The rows as they were measured, read when first wanted."""
+        return SampleTable.load(self.folder / "rows.parquet")
+
+    def rows(self) -> pl.DataFrame:
+        """One row per image, perturbation, severity and draw, with what belongs to the image beside it."""
+        return self.samples.joined()
+
+    def table(
+        self,
+        quantity: str | None = None,
+        *,
+        perturbation: str | None = None,
+        subset: str | None = None,
+        draws: str | None = None,
+    ) -> pl.DataFrame:
+        """The estimates, one a row, with 95 % intervals; those of one quantity, perturbation, subset or kind of draw.
+
+        Errors: `UnknownNameError` for a name that this record does not hold.
+        """
+        frame = pl.DataFrame([estimate.model_dump() for estimate in self.record.estimates], infer_schema_length=None)
+        for name, wanted in zip(_NAMED, (quantity, perturbation, subset, draws), strict=True):
+            if wanted is None:
+                continue
+            known = frame[name].drop_nulls().unique().to_list()
+            if wanted not in known:
+                raise UnknownNameError(name, wanted, known)
+            frame = frame.filter(pl.col(name) == wanted)
+        return frame
+
+    def show(self) -> None:
+        """Print the profile, what suffers most, the findings and the verdict."""
+        show(Console(), self.reading())
+
+    def reading(self) -> list[Reading]:
+        """This run as the reports read it."""
+        return readings([(self.record, self.folder)])
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, one self-contained page, and say where.
+
+        `path`: a folder, or a file ending in .html; the run's own folder by default. Errors: `SemconError` where it
+        cannot be written.
+        """
+        return write_page(render(self.reading()), _page_path(path or self.folder))
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract of `--json`: schema, subject, data, estimates, findings, and with them all but the gallery."""
+        plain = self.record.to_json()
+        del plain["gallery"]
+        return plain
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: the profile."""
+        (run,) = self.reading()
+        quantities = ("relative_change", "flip", "accuracy")
+        rows = "".join(
+            f"<tr><th>{escape(FAMILIES.get(family, family))}</th>"
+            + "".join(f"<td>{_brief(run, family, quantity)}</td>" for quantity in quantities)
+            + "</tr>"
+            for family in run.families
+        )
+        head = "<tr><th></th><th>relative change</th><th>flips</th><th>accuracy</th></tr>"
+        caption = f"{escape(run.label)} on {escape(self.record.data.name)}"
+        return f"<table><caption>{caption}</caption>{head}{rows}</table>"
+
+
+def write_page(page: str, path: Path) -> Path:
+    """A page under its name, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(page.encode("utf-8", "replace"))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SemconError(f"cannot write the report {path}: {error.strerror}. Choose another --out") from None
+    return path
+
+
+def _page_path(path: str | Path) -> Path:
+    target = Path(path)
+    return target if target.suffix in (".html", ".htm") else target / "report.html"
+
+
+def _brief(run: Reading, family: str, quantity: str) -> str:
+    found = run.family(family, quantity)
+    if found is None or found.mean is None:
+        return "–"
+    return f"{number(found.mean)} {interval(found.low, found.high, found.mean)}"
