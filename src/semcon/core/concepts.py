@@ -132,6 +132,22 @@ class Representation(ABC):
         """(B, ...); one tensor per sample."""
 
 
+_SERVES = {
+    "vector": ("vector",),
+    "scores": ("vector", "scores"),
+    "probabilities": ("vector", "scores", "probabilities"),
+}
+
+
+def check_compatible(representation: Representation, distance: Distance) -> None:
+    """Errors: `SemconError` for a distance that means nothing on this representation, as Jensen-Shannon on logits."""
+    if distance.wants not in _SERVES[representation.gives]:
+        raise SemconError(
+            f"{type(distance).__name__} wants {distance.wants}, and {representation.name} gives a {representation.gives}: "
+            f"choose {'probabilities' if distance.wants == 'probabilities' else 'logits or probabilities'}, or l2, cosine"
+        )
+
+
 @dataclass(frozen=True)
 class Gauge:
     """A representation read with a distance: one column family of the table, named `logits.l2`."""

@@ -104,15 +104,17 @@ def _fitting(console: Console, profile: ProfileTable, *, names: int) -> tuple[li
     room = console.width - names + 2
     kept: list[int] = []
     for place in ranked:
-        room -= max(_VALUE, len(profile.columns[place].title)) + 2
-        if room < 0 and kept:
+        wanted = max(_VALUE, len(profile.columns[place].title)) + 2
+        if wanted > room and kept:
             break
+        room -= wanted
         kept.append(place)
     barred: set[int] = set()
-    for place in kept if _unicode(console) and room >= 0 else ():
-        room -= max(0, _VALUE + 1 + _BAR - max(_VALUE, len(profile.columns[place].title)))
-        if room < 0:
+    for place in kept if _unicode(console) else ():
+        wanted = max(0, _VALUE + 1 + _BAR - max(_VALUE, len(profile.columns[place].title)))
+        if wanted > room:
             break
+        room -= wanted
         barred.add(place)
     return sorted(kept), barred
 

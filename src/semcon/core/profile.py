@@ -1,0 +1,73 @@
+"""The continuity profile: one row per family of perturbations and quantity, so that models can be held side by side.
+
+A family's figure is the plain mean over its cells (each perturbation at each of its severities, random draws) of the
+primary gauge's figures. It depends on which perturbations and severities were measured: compare equal plans only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from semcon.core.figures import RATES, Figures, Key
+from semcon.core.record import ProfileRow
+from semcon.core.summary import Summary
+from semcon.core.table import SampleTable
+
+Floats = npt.NDArray[np.float64]
+QUANTITIES = ("relative_change", "within_class_change", "discontinuity", "flip", "accuracy", "confidence_drop")
+
+
+def profile(
+    table: SampleTable, families: Mapping[str, str], *, seed: int = 0, primary: str = "logits.l2"
+) -> list[ProfileRow]:
+    """The profile of a table. `families`: perturbation name -> family. Rows in the order of first appearance."""
+    figures = profile_figures(table, families, seed=seed, primary=primary)
+    if figures is None:
+        return []
+    low, high = figures.bounds()
+    members = {family: tuple(p for p in table.perturbations if families[p] == family) for family in families.values()}
+    return [
+        ProfileRow(
+            family=str(key.perturbation), quantity=key.quantity, mean=_number(figures.values[row]),
+            low=_number(low[row]), high=_number(high[row]), samples=int(figures.samples[row]),
+            perturbations=members[str(key.perturbation)],
+        )
+        for row, key in enumerate(figures.keys)
+    ]  # fmt: skip
+
+
+def profile_figures(
+    table: SampleTable, families: Mapping[str, str], *, seed: int = 0, primary: str = "logits.l2"
+) -> Figures | None:
+    """The same with resamples; a key's `perturbation` is the family. None where nothing was measured."""
+    summary = Summary(table, seed, primary, only=(primary,), subsets="all")
+    cells: dict[tuple[str, str], list[tuple[float, Floats, int, Key]]] = {}
+    for figures in summary.cell_figures():
+        for row, key in enumerate(figures.keys):
+            if key.perturbation is None or key.draws != "random" or key.quantity not in QUANTITIES:
+                continue
+            place = cells.setdefault((families[key.perturbation], key.quantity), [])
+            place.append((figures.values[row], figures.draws[row], int(figures.samples[row]), key))
+    order = {family: number for number, family in enumerate(dict.fromkeys(family for family, _ in cells))}
+    places = sorted(cells, key=lambda place: (order[place[0]], QUANTITIES.index(place[1])))
+    parts = [_mean_over(place[0], cells[place]) for place in places]
+    return Figures.concat(parts) if parts else None
+
+
+def _mean_over(family: str, cells: Sequence[tuple[float, Floats, int, Key]]) -> Figures:
+    """One row of the profile: cells without a value are left out."""
+    known = [cell for cell in cells if np.isfinite(cell[0])]
+    key = cells[0][3]._replace(perturbation=family, severity=None)
+    rows = np.array([np.inf]) if key.quantity in RATES else None
+    if not known:
+        return Figures.of_means([key], np.array([np.nan]), cells[0][1][None], np.array([0]), rows)
+    draws = np.stack([cell[1] for cell in known]).mean(axis=0, dtype=np.float64, keepdims=True)
+    value = sum(cell[0] for cell in known) / len(known)
+    return Figures.of_means([key], np.array([value]), draws, np.array([max(cell[2] for cell in known)]), rows)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

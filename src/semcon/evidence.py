@@ -1,0 +1,70 @@
+"""What a check of the measurement is given, and how all checks are run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from semcon.core.record import Estimate, Finding
+from semcon.core.registry import available, load
+from semcon.core.table import SampleTable
+from semcon.loading import Batch
+from semcon.subject import Subject
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One audit as its checks see it.
+
+    `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `data_classes`: names of the data's
+    labels. `median_size`: height and width of the images as they came. `skipped`: titles of unreadable images. `inert`:
+    perturbations that change none of these images. `worst`: whether worst cases were asked for.
+    """
+
+    subject: Subject
+    probe: Batch
+    table: SampleTable
+    estimates: Sequence[Estimate]
+    labels_known: bool
+    data_classes: tuple[str, ...] | None
+    median_size: tuple[int, int]
+    skipped: tuple[str, ...]
+    inert: tuple[str, ...]
+    worst: bool
+
+
+class Check(ABC):
+    """A question about the measurement itself. `code`: the file's name with hyphens."""
+
+    code: ClassVar[str]
+    severity: ClassVar[Literal["issue", "warning", "note"]]
+
+    @abstractmethod
+    def run(self, evidence: Evidence) -> list[Finding]:
+        """What is found, with numbers, a reason and a remedy; nothing where all is well."""
+
+    def finding(self, message: str, remedy: str) -> Finding:
+        """A finding of this check."""
+        return Finding(code=self.code, severity=self.severity, message=message, remedy=remedy)
+
+
+_ORDER = ("issue", "warning", "note")
+
+
+def run_checks(evidence: Evidence) -> list[Finding]:
+    """Every check in the folder; issues first. A check that fails becomes a finding, and never ends the audit."""
+    findings: list[Finding] = []
+    for name in available("checks"):
+        try:
+            findings += load("checks", name)().run(evidence)
+        except Exception as error:
+            findings.append(
+                Finding(
+                    code="check-failed", severity="warning",
+                    message=f"the check {name} could not be made: {type(error).__name__}: {error}",
+                    remedy="the figures stand, but this question about them is open",
+                )
+            )  # fmt: skip
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
