@@ -1,4 +1,4 @@
-"""The verdict in three sentences: where the model is continuous, how often the paper's Figure 1 occurs, accuracy beside.
+"""The verdict in three sentences: where the model is continuous, how often Figure 1 occurs, accuracy beside both.
 
 It never ranks without accuracy: an output that says nothing does not move either.
 """
@@ -27,11 +27,11 @@ def verdict(
 
 def _at_chance(accuracy: Estimate) -> tuple[str, str, str]:
     return (
-        f"This model is at chance (accuracy {_share(accuracy)}): its continuity figures mean nothing, because an output "
-        "that says nothing does not move either.",
+        f"This model is at chance (accuracy {_share(accuracy)}): its continuity figures mean nothing, because an "
+        "output that says nothing does not move either.",
         "No family of perturbations is ranked and no situation of the paper's Figure 1 is counted for it.",
-        "Look at the findings first: weights that were not loaded, a wrong normalisation and another order of the classes "
-        "are the usual causes.",
+        "Look at the findings first: weights that were not loaded, a wrong normalisation and another order of the "
+        "classes are the usual causes.",
     )
 
 
@@ -70,16 +70,16 @@ def _figure_1(estimates: Sequence[Estimate], primary: str) -> str:
     if top.mean == 0:
         bound = "" if top.high is None else f" (at most {_percent(max(e.high or 0 for e in cells))})"
         return (
-            "The situation of the paper's Figure 1, another image of the class nearer than an image's own copy, did not "
-            f"occur under random draws{bound}."
+            "The situation of the paper's Figure 1, another image of the class nearer than an image's own copy, did "
+            f"not occur under random draws{bound}."
         )
     twenty = _find(estimates, "any_nearer_20", perturbation=top.perturbation, severity=top.severity, gauge=primary)
-    among = (
-        "" if twenty is None or twenty.mean is None else f"; among 20 of them at least one in {_share(twenty)} of cases"
-    )
+    among = ""
+    if twenty is not None and twenty.mean is not None:
+        among = f"; among 20 of them at least one in {_share(twenty)} of cases"
     return (
-        f"The situation of the paper's Figure 1 is commonest under {_where(top)}: there {_share(top)} of the other images "
-        f"of a class lie nearer to an image than its own copy{among}."
+        f"The situation of the paper's Figure 1 is commonest under {_where(top)}: there {_share(top)} of the other "
+        f"images of a class lie nearer to an image than its own copy{among}."
     )
 
 
@@ -89,8 +89,8 @@ def _flips(estimates: Sequence[Estimate]) -> str:
         return "How often the prediction changes was not measured."
     top = max(cells, key=_mean)
     return (
-        f"The prediction changes most often under {_where(top)}, for {_share(top)} of the copies; without labels it cannot "
-        "be counted how many images of the same class are nearer than a copy."
+        f"The prediction changes most often under {_where(top)}, for {_share(top)} of the copies; without labels it "
+        "cannot be counted how many images of the same class are nearer than a copy."
     )
 
 
@@ -101,7 +101,7 @@ def _control(estimates: Sequence[Estimate], accuracy: Estimate | None) -> str:
     cells = [e for e in estimates if _plain(e, "accuracy") and e.mean is not None and e.perturbation is not None]
     lowest = min(cells, key=_mean, default=None)
     falls = "" if lowest is None else f" and {_share(lowest)} under {_where(lowest)}, its lowest"
-    return f"Accuracy beside it: {_share(accuracy)} on untouched images{falls}; hold models against each other only with it."
+    return f"Accuracy beside it: {_share(accuracy)} on untouched images{falls}; compare models only together with it."
 
 
 def _plain(estimate: Estimate, quantity: str) -> bool:
