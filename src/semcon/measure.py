@@ -395,7 +395,7 @@ class _Rows:
                 nearer = values[3 + 2 * number].to(torch.int64).numpy()
                 columns[f"{info.name}.nearer"] = pl.Series(nearer).set(pl.Series(~labelled), None)
             frame = pl.DataFrame(columns).with_columns(
-                perturbation=pl.lit(name), severity=pl.lit(severity), draws=pl.lit(draws),
+                perturbation=pl.lit(name), severity=pl.lit(float(severity)), draws=pl.lit(draws),
                 draw=pl.lit(draw), method=pl.lit(method, dtype=pl.String),
             )  # fmt: skip
             frames.append(frame)

@@ -154,7 +154,7 @@ def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial |
         if rest:
             raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
         return None
-    return Trial(name, perturbation, severities)
+    return Trial(name, perturbation, tuple(float(severity) for severity in severities))
 
 
 MODEL_SOURCES = {
