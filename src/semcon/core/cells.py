@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,59 +65,61 @@ class _Rows:
             return (np.bincount(flat, values, minlength=size) / count).reshape(self.shape).astype(np.float32)
 
 
-def read_cells(table: SampleTable, images: Images, gauges: Sequence[GaugeInfo] | None = None) -> Iterator[Cells]:
-    """One perturbation after the other, in the table's order; only some gauges where `gauges` says so.
+@dataclass(frozen=True)
+class RowIndex:
+    """Which rows belong to which perturbation: `names` as they first appear, `codes` of the rows."""
 
-    Memory: one perturbation's figures at a time, whatever the number of perturbations.
-    """
-    chosen = table.gauges if gauges is None else gauges
-    names = table.perturbations
-    if not names:
-        return
-    codes = table.rows["perturbation"].cast(pl.Enum(names)).to_physical().to_numpy()
-    kinds = table.rows["draws"]
-    for code, name in enumerate(names):
-        numbers = np.flatnonzero(codes == code)
-        kind = kinds.gather(numbers)
-        found = _read(table.rows, images, name, numbers, kind, chosen)
-        if found is not None:
-            yield found
+    names: list[str]
+    codes: npt.NDArray[np.integer]
+
+    @classmethod
+    def of(cls, table: SampleTable) -> RowIndex:
+        """Read from the table once."""
+        names = table.perturbations
+        return cls(names, table.rows["perturbation"].cast(pl.Enum(names)).to_physical().to_numpy())
+
+    def of_name(self, name: str) -> Integers:
+        """Numbers of the rows of one perturbation."""
+        return np.flatnonzero(self.codes == self.names.index(name))
 
 
-def _read(
-    frame: pl.DataFrame, images: Images, name: str, numbers: Integers, kind: pl.Series, gauges: Sequence[GaugeInfo]
+def read_cells(
+    table: SampleTable, numbers: Integers, images: Images, name: str, gauges: Sequence[GaugeInfo]
 ) -> Cells | None:
-    """The cells of one perturbation; None where it has critical rows only."""
-    severity = frame["severity"].gather(numbers)
-    seen = pl.DataFrame({"kind": kind, "severity": severity}).filter(pl.col("severity").is_not_null()).unique()
-    pairs = {(value, _OF_CHANGE.get(text, "worst")) for text, value in seen.iter_rows()}
+    """The cells of one perturbation, whose rows these are; None where it has critical rows only."""
+    facts = table.rows.select(pl.col("draws", "severity", "position").gather(numbers))
+    seen = facts.filter(pl.col("severity").is_not_null()).select("draws", "severity").unique()
+    pairs = {(severity, _OF_CHANGE.get(kind, "worst")) for kind, severity in seen.iter_rows()}
     cells: tuple[Cell, ...] = tuple(
-        (value, draws) for draws in ("random", "worst") for value in sorted(v for v, d in pairs if d == draws)
+        (severity, draws) for draws in ("random", "worst") for severity in sorted(s for s, d in pairs if d == draws)
     )
     if not cells:
         return None
-
-    def rows(draws_of: dict[str, Draws]) -> _Rows:
-        order = {cell: number for number, cell in enumerate(cells)}
-        number = np.full(len(numbers), -1, np.int64)
-        values, kinds = severity.to_numpy(), kind.cast(pl.Categorical)
-        for text, draws in draws_of.items():
-            here = (kinds == text).to_numpy()
-            for cell_severity, cell_draws in cells:
-                if cell_draws == draws:
-                    number[here & (values == cell_severity)] = order[cell_severity, cell_draws]
-        kept = np.flatnonzero(number >= 0)
-        positions = frame["position"].gather(numbers[kept]).to_numpy()
-        return _Rows(frame, numbers[kept], number[kept], images.rows(positions), (len(cells), len(images.frame)))
-
-    of_change, of_rates = rows(_OF_CHANGE), rows(_OF_RATES)
+    of_change, of_rates = (_rows(table.rows, facts, numbers, images, cells, kinds) for kinds in (_OF_CHANGE, _OF_RATES))
     per_image = np.bincount(of_rates.cell, minlength=len(cells)) / max(1, len(images.frame))
     result = Cells(name, cells, tuple(max(1, int(np.ceil(n))) for n in per_image), {})
     _add_rates(result, of_rates, images)
-    pixels = of_change.column(f"{PIXELS}.change") if f"{PIXELS}.change" in frame.columns else None
+    pixels = of_change.column(f"{PIXELS}.change") if f"{PIXELS}.change" in table.rows.columns else None
     for gauge in gauges:
         _add_gauge(result, of_change, images, gauge.name, pixels)
     return result
+
+
+def _rows(
+    frame: pl.DataFrame, facts: pl.DataFrame, numbers: Integers, images: Images, cells: tuple[Cell, ...],
+    kinds: dict[str, Draws],
+) -> _Rows:  # fmt: skip
+    """The rows of these kinds of draws, each in its cell. `facts`: draws, severity, position of the rows `numbers`."""
+    severities, drawn = facts["severity"].to_numpy(), facts["draws"].cast(pl.Categorical)
+    cell = np.full(len(numbers), -1, np.int64)
+    for kind, draws in kinds.items():
+        here = (drawn == kind).to_numpy()
+        for row, (severity, cell_draws) in enumerate(cells):
+            if cell_draws == draws:
+                cell[here & (severities == severity)] = row
+    kept = np.flatnonzero(cell >= 0)
+    places = images.rows(facts["position"].to_numpy()[kept])
+    return _Rows(frame, numbers[kept], cell[kept], places, (len(cells), len(images.frame)))
 
 
 def _add_rates(cells: Cells, rows: _Rows, images: Images) -> None:

@@ -72,6 +72,14 @@ class Figures:
         nothing = np.full(len(values), np.nan)
         return cls(tuple(keys), values, draws, samples, nothing if rows is None else rows, nothing, nothing)
 
+    def take(self, rows: Sequence[int]) -> Figures:
+        """Some of them, in this order."""
+        index = np.asarray(rows, np.int64)
+        return Figures(
+            tuple(self.keys[row] for row in rows), self.values[index], self.draws[index], self.samples[index],
+            self.rows[index], self.censored[index], self.beyond[index],
+        )  # fmt: skip
+
     @classmethod
     def concat(cls, parts: Sequence[Figures]) -> Figures:
         """Some figures after each other."""

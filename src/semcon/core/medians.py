@@ -17,15 +17,22 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-def median_figures(table: SampleTable, images: Images, subsets: dict[str, Integers]) -> Iterator[Figures]:
-    """`gradient_norm`, then `critical_severity` of each perturbation that has it, for each subset (name -> places)."""
+def gradient_norms(images: Images, subsets: dict[str, Integers]) -> Iterator[Figures]:
+    """The median `gradient_norm` of each subset (name -> places); nothing where none was measured."""
     norms = images.column("gradient_norm")
     if np.isfinite(norms).any():
         yield from _each(images, norms, np.ones(len(norms), bool), subsets, None, "gradient_norm")
-    critical = table.rows.filter(pl.col("draws") == "critical")
-    for name in critical["perturbation"].unique(maintain_order=True).to_list():
-        times, observed = _times(critical.filter(pl.col("perturbation") == name), images)
-        yield from _each(images, times, observed, subsets, name, "critical_severity")
+
+
+def critical_severities(
+    table: SampleTable, numbers: Integers, images: Images, subsets: dict[str, Integers], perturbation: str
+) -> Iterator[Figures]:
+    """The median `critical_severity` of each subset under a perturbation, whose rows `numbers` are; nothing without."""
+    kinds = table.rows["draws"].gather(numbers)
+    rows = numbers[(kinds == "critical").to_numpy()]
+    if len(rows):
+        times, observed = _times(table.rows[rows], images)
+        yield from _each(images, times, observed, subsets, perturbation, "critical_severity")
 
 
 def _times(rows: pl.DataFrame, images: Images) -> tuple[Floats, npt.NDArray[np.bool_]]:

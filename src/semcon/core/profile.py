@@ -28,7 +28,9 @@ def profile(
     if figures is None:
         return []
     low, high = figures.bounds()
-    members = {family: tuple(p for p in table.perturbations if families[p] == family) for family in families.values()}
+    members = {
+        family: tuple(p for p in table.perturbations if families.get(p) == family) for family in families.values()
+    }
     return [
         ProfileRow(
             family=str(key.perturbation), quantity=key.quantity, mean=_number(figures.values[row]),
@@ -42,10 +44,11 @@ def profile(
 def profile_figures(
     table: SampleTable, families: Mapping[str, str], *, seed: int = 0, primary: str = "logits.l2"
 ) -> Figures | None:
-    """The same with resamples; a key's `perturbation` is the family. None where nothing was measured."""
+    """The same with resamples; a key's `perturbation` is the family. None where none of `families` was measured."""
     summary = Summary(table, seed, primary, only=(primary,), subsets="all")
+    everything = (figures for name in summary.names if name in families for figures in summary.cells(name))
     cells: dict[tuple[str, str], list[tuple[float, Floats, int, Key]]] = {}
-    for figures in summary.cell_figures():
+    for figures in everything:
         for row, key in enumerate(figures.keys):
             if key.perturbation is None or key.draws != "random" or key.quantity not in QUANTITIES:
                 continue

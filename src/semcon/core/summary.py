@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from semcon.core.cells import PIXELS, Cells, read_cells
+from semcon.core.cells import PIXELS, Cells, RowIndex, read_cells
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import RATES, Figures, Key, Statistic
 from semcon.core.images import Images
-from semcon.core.medians import median_figures
+from semcon.core.medians import critical_severities, gradient_norms
 from semcon.core.record import Estimate, GaugeInfo
 from semcon.core.table import SampleTable
 from semcon.core.yardsticks import Yardstick, Yardsticks
@@ -79,18 +79,40 @@ class Summary:
         """Untouched images first, then perturbation after perturbation; never more than one of them in memory."""
         if not len(self.images.frame):
             return
+        yield from self.untouched()
+        for name in self.names:
+            yield from self.under(name)
+
+    def untouched(self) -> Iterator[Figures]:
+        """What is told of the images themselves: accuracy and the gradient's norm."""
         if self.images.labelled:
             yield self._clean_accuracy()
-        yield from median_figures(self.table, self.images, self._places)
-        yield from self.cell_figures()
+        yield from gradient_norms(self.images, self._places)
 
-    def cell_figures(self) -> Iterator[Figures]:
-        """Figures of perturbed copies at a severity."""
-        for cells in read_cells(self.table, self.images, self.gauges):
-            for subset, index in self._places.items():
-                yield self._of_subset(cells, subset, index)
-            if self.subsets == "every":
-                yield from self._of_classes(cells)
+    def under(self, perturbation: str) -> Iterator[Figures]:
+        """The figures of one perturbation, its critical severity first."""
+        rows = self._rows.of_name(perturbation)
+        yield from critical_severities(self.table, rows, self.images, self._places, perturbation)
+        yield from self.cells(perturbation)
+
+    def cells(self, perturbation: str) -> Iterator[Figures]:
+        """The figures of one perturbation's severities."""
+        cells = read_cells(self.table, self._rows.of_name(perturbation), self.images, perturbation, self.gauges)
+        if cells is None:
+            return
+        for subset, index in self._places.items():
+            yield self._of_subset(cells, subset, index)
+        if self.subsets == "every":
+            yield from self._of_classes(cells)
+
+    @property
+    def names(self) -> list[str]:
+        """The perturbations in the table's order."""
+        return self._rows.names
+
+    @cached_property
+    def _rows(self) -> RowIndex:
+        return RowIndex.of(self.table)
 
     @cached_property
     def images(self) -> Images:
