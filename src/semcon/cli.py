@@ -161,7 +161,8 @@ def report(
         Estimates and findings (several runs: and differences) as JSON on stdout.
     """
     from semcon import gate
-    from semcon.run_record import RunRecord, report_several
+    from semcon.compare import side_by_side
+    from semcon.run_record import RunRecord
 
     if not runs:
         raise SemconError("give at least one run folder: semcon report RUN [RUN...]")
@@ -171,9 +172,9 @@ def report(
         path = records[0].report(out)
         _print_json(records[0].to_json()) if json else records[0].show()
     else:
-        comparison = report_several(records, out or Path("report"))
-        path = comparison.path
-        _print_json(comparison.to_json()) if json else comparison.show()
+        together = side_by_side(records)
+        path = together.report(out or Path("report"))
+        _print_json(together.to_json()) if json else together.show()
     print(f"report: {path}", file=sys.stderr)
     return _gate(records, rules, fail_on or [], junit)
 
