@@ -1,0 +1,42 @@
+"""Chance: the model knows nothing about these images."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from semcon.core.intervals import wilson
+from semcon.core.record import Finding
+from semcon.evidence import Check, Evidence
+
+
+class Chance(Check):
+    """Accuracy is not above what the commonest class alone gives; without labels: one class predicted for all."""
+
+    code = "chance"
+    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+
+    def run(self, evidence: Evidence) -> list[Finding]:
+        """One finding with accuracy and the commonest class's share."""
+        images = evidence.table.images
+        remedy = (
+            "check weights, normalisation and label order before reading any figure: a model that says nothing is still"
+        )
+        if not evidence.labels_known:
+            shares = images["prediction"].value_counts(normalize=True)["proportion"]
+            if len(images) < 20 or float(shares.max() or 0) < 0.99:  # pyright: ignore[reportArgumentType]
+                return []
+            return [self.finding("the model predicts one class for nearly all of these images", remedy)]
+        if images["label"].n_unique() < 2:
+            return []
+        accuracy = float((images["label"] == images["prediction"]).mean() or 0)
+        commonest = float(images["label"].value_counts(normalize=True)["proportion"].max() or 0)  # pyright: ignore
+        low, _ = wilson(accuracy, float(len(images)))
+        if float(low) > commonest:
+            return []
+        return [
+            self.finding(
+                f"accuracy is {accuracy:.1%} (at least {float(low):.1%}), no more than the {commonest:.1%} that the "
+                "commonest class alone gives: continuity figures of such a model mean nothing",
+                remedy,
+            )
+        ]

@@ -1,0 +1,27 @@
+"""Skipped images: some could not be read."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from semcon.core.record import Finding
+from semcon.evidence import Check, Evidence
+
+
+class SkippedImages(Check):
+    """Unreadable images were left out, as --skip-bad asks."""
+
+    code = "skipped-images"
+    severity: ClassVar[Literal["issue", "warning", "note"]] = "warning"
+
+    def run(self, evidence: Evidence) -> list[Finding]:
+        """One finding with their number and the first names."""
+        if not evidence.skipped:
+            return []
+        names = ", ".join(evidence.skipped[:5]) + (", ..." if len(evidence.skipped) > 5 else "")
+        return [
+            self.finding(
+                f"{len(evidence.skipped)} images could not be read and were left out: {names}",
+                "repair or remove them: what fails to decode may not be a random sample",
+            )
+        ]
