@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import torch
 
 from semcon.core.record import Finding
@@ -14,7 +12,7 @@ class BatchDependence(Check):
     """Outputs of single images differ from their outputs inside a batch by more than rounding."""
 
     code = "batch-dependence"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+    severity = "issue"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding; left to `nondeterministic` where two equal passes differ as much."""
@@ -34,8 +32,8 @@ class BatchDependence(Check):
             return []
         return [
             self.finding(
-                f"the outputs of an image in smaller batches differ from those in a batch of {len(x)} by {share:.1%} of "
-                "their spread: a figure then depends on which images happen to stand together",
+                f"the outputs of an image in smaller batches differ from those in a batch of {len(x)} by {share:.1%} "
+                "of their spread: a figure then depends on which images happen to stand together",
                 "put batch normalisation into eval mode, and take batch-wise operations out of the model",
             )
         ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -12,7 +10,7 @@ class BlackBox(Check):
     """The model gives no gradient, so that searches fell back to the best of k draws."""
 
     code = "black-box"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "note"
+    severity = "note"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding, saying what is missing."""

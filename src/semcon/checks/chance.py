@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.intervals import wilson
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
@@ -13,7 +11,7 @@ class Chance(Check):
     """Accuracy is not above what the commonest class alone gives; without labels: one class predicted for all."""
 
     code = "chance"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+    severity = "issue"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with accuracy and the commonest class's share."""

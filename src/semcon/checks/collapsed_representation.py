@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import torch
 
 from semcon.core.record import Finding
@@ -16,7 +14,7 @@ class CollapsedRepresentation(Check):
     """The centred logits or the penultimate features of different images hardly differ, measured by their own size."""
 
     code = "collapsed-representation"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+    severity = "issue"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding naming the representations."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -12,7 +10,7 @@ class DefaultPreprocessing(Check):
     """Neither the source nor the user named a mean and std: pixels went in as they are, in [0, 1]."""
 
     code = "default-preprocessing"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "warning"
+    severity = "warning"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -12,7 +10,7 @@ class Duplicates(Check):
     """Some images have the same bytes; they share draws and count as one cluster in the intervals."""
 
     code = "duplicates"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "note"
+    severity = "note"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with their number, a warning's worth of them or few."""

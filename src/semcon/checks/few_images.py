@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
 
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
@@ -15,7 +14,7 @@ class FewImages(Check):
     """Fewer than 100 images, most flip rates known no better than to half of themselves, or too few of a class."""
 
     code = "few-images"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "warning"
+    severity = "warning"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with how many would do."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -12,7 +10,7 @@ class Inert(Check):
     """Perturbations that change no pixel of these images (hue on grey digits) were left out."""
 
     code = "inert"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "note"
+    severity = "note"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding naming them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -23,7 +21,7 @@ class LabelOrder(Check):
     """
 
     code = "label-order"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+    severity = "issue"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with the accuracies and the first labels that moved."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import torch
 
 from semcon.core.record import Finding
@@ -14,7 +12,7 @@ class Nondeterministic(Check):
     """Two forward passes over the same batch differ by more than rounding."""
 
     code = "nondeterministic"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+    severity = "issue"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding, with the share of the change that is the model's own noise."""

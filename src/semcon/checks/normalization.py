@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,7 +21,7 @@ class Normalization(Check):
     """Labelled images: another usual preprocessing classifies clearly better than the stated one."""
 
     code = "normalization"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+    severity = "issue"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding naming the better preprocessing, by an exact paired test (level 1e-4) and 5 points at least."""

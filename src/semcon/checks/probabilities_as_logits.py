@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import torch
 
 from semcon.core.record import Finding
@@ -14,7 +12,7 @@ class ProbabilitiesAsLogits(Check):
     """Outputs are non-negative and sum to 1. (Log-probabilities are fine: logits are centred.)"""
 
     code = "probabilities-as-logits"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "issue"
+    severity = "issue"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding where every row of outputs is a probability vector."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -12,7 +10,7 @@ class SingleClass(Check):
     """With one class only, different images are always of the same class."""
 
     code = "single-class"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "warning"
+    severity = "warning"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -12,7 +10,7 @@ class SkippedImages(Check):
     """Unreadable images were left out, as --skip-bad asks."""
 
     code = "skipped-images"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "warning"
+    severity = "warning"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with their number and the first names."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -14,7 +12,7 @@ class SmallImages(Check):
     """The median image is enlarged about twice or more."""
 
     code = "small-images"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "warning"
+    severity = "warning"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with both sizes."""

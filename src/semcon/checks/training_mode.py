@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -12,7 +10,7 @@ class TrainingMode(Check):
     """The module was in training mode when it was handed over; it was measured in eval mode and given back."""
 
     code = "training-mode"
-    severity: ClassVar[Literal["issue", "warning", "note"]] = "note"
+    severity = "note"
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding where any submodule was training."""
