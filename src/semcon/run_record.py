@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -115,7 +116,8 @@ def write_page(page: str, path: Path) -> Path:
         temporary.write_bytes(page.encode("utf-8", "replace"))
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise SemconError(f"cannot write the report {path}: {error.strerror}. Choose another --out") from None
     return path
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
 from semcon.core.record import (
     CanvasRecord,
     DataRecord,
@@ -40,15 +41,18 @@ HOSTILE = (
 )
 HOSTILE_TITLE = '<script>alert(1)</script>"><img src=http://example.invalid/x onerror=window.hacked=4>.png'
 
-_PERTURBATIONS = (
+# fmt: off
+_PERTURBATIONS = (  # name, family, unit, kind, parameters, severities
     ("brightness", "photometric", "factor 1 + s, signed", "continuous", "box", (0.05, 0.1, 0.2, 0.3, 0.5)),
-    ("gaussian_noise", "noise", "standard deviation on [0, 1]", "continuous", "unbounded", (0.01, 0.02, 0.05, 0.1, 0.2)),
+    ("gaussian_noise", "noise", "standard deviation on [0, 1]", "continuous", "unbounded",
+     (0.01, 0.02, 0.05, 0.1, 0.2)),
     ("horizontal_flip", "geometry", "0 or 1", "binary", "fixed", (1.0,)),
     ("contrast", "photometric", "factor 1 + s, signed", "continuous", "box", (0.05, 0.1, 0.2, 0.3, 0.5)),
     ("hue", "photometric", "share of the hue circle, signed", "continuous", "box", (0.01, 0.02, 0.04, 0.08, 0.15)),
     ("saturation", "photometric", "factor 1 + s, signed", "continuous", "box", (0.1, 0.2, 0.4, 0.6, 0.9)),
     ("gamma", "photometric", "exponent 1 + s, signed", "continuous", "box", (0.05, 0.1, 0.2, 0.3, 0.5)),
-    ("color_jitter", "photometric", "factors 1 + s, signed; hue s / 4", "continuous", "box", (0.05, 0.1, 0.2, 0.3, 0.4)),
+    ("color_jitter", "photometric", "factors 1 + s, signed; hue s / 4", "continuous", "box",
+     (0.05, 0.1, 0.2, 0.3, 0.4)),
     ("grayscale", "photometric", "blend, 0 to 1", "continuous", "fixed", (0.1, 0.25, 0.5, 0.75, 1.0)),
     ("salt_and_pepper", "noise", "per cent of the pixels", "continuous", "unbounded", (0.2, 0.5, 1.5, 4.0, 10.0)),
     ("gaussian_blur", "blur_and_coding", "standard deviation in pixels of a 224 px canvas", "continuous", "fixed",
@@ -58,15 +62,18 @@ _PERTURBATIONS = (
     ("rotation", "geometry", "degrees, signed", "continuous", "box", (2.0, 5.0, 10.0, 15.0, 30.0)),
     ("translation", "geometry", "per cent of the side, signed", "continuous", "box", (1.0, 2.0, 4.0, 8.0, 15.0)),
     ("scale", "geometry", "factor 1 + s, signed", "continuous", "box", (0.02, 0.05, 0.1, 0.2, 0.3)),
-    ("occlusion", "occlusion", "side in per cent of the image's side", "continuous", "box", (5.0, 10.0, 17.0, 25.0, 35.0)),
+    ("occlusion", "occlusion", "side in per cent of the image's side", "continuous", "box",
+     (5.0, 10.0, 17.0, 25.0, 35.0)),
     ("linf", "additive_ball", "1/255", "continuous", "box", (1.0, 2.0, 4.0, 8.0, 16.0)),
-    ("l2", "additive_ball", "norm over the whole image, 1/255", "continuous", "ball", (64.0, 128.0, 256.0, 512.0, 1024.0)),
-)  # fmt: skip
-_LAYERS = (
+    ("l2", "additive_ball", "norm over the whole image, 1/255", "continuous", "ball",
+     (64.0, 128.0, 256.0, 512.0, 1024.0)),
+)
+_LAYERS = (  # representation, distance, how much more it changes than the pixels
     ("pixels", "l2", 0.35), ("layer1", "l2", 0.45), ("layer2", "l2", 0.6), ("layer3", "l2", 0.8),
     ("penultimate", "l2", 0.9), ("penultimate", "cosine", 0.5), ("logits", "l2", 1.0), ("logits", "cosine", 0.6),
     ("probabilities", "jensen_shannon", 1.3),
-)  # fmt: skip
+)
+# fmt: on
 _IMAGES = 2000
 
 
@@ -102,14 +109,14 @@ def record(
         created="2026-01-15T09:30:00+00:00",
         subject=SubjectRecord(
             name=name, source="file:models.py:resnet20", weights="resnet20.safetensors", outputs=len(classes),
-            classes=tuple(classes), parameters=272_474, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3,
-            differentiable=True, preprocessing="given", fingerprint="a1b2c3d4e5f60718",
+            classes=tuple(classes), parameters=272_474, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225),
+            channels=3, differentiable=True, preprocessing="given", fingerprint="a1b2c3d4e5f60718",
             canvas=CanvasRecord(height=32, width=32, resize=None, interpolation="bicubic", crop="centre"),
         ),
         data=DataRecord(
             name="cifar10/test", source="parquet:cifar10/test.parquet", images=_IMAGES, labelled=labelled,
-            classes=tuple(classes) if labelled else None, class_of_output=None, skipped=(), fingerprint="0011223344556677",
-            median_size=(32, 32),
+            classes=tuple(classes) if labelled else None, class_of_output=None, skipped=(),
+            fingerprint="0011223344556677", median_size=(32, 32),
         ),
         settings=SettingsRecord(
             seed=0, draws=3, budget="standard", limit=_IMAGES, gradient_norm=True, critical=True,
@@ -168,22 +175,15 @@ def _estimates(
                 extra = 1.6 if draws == "worst" else 1.0
                 change = extra * strength * share
                 yield from _cell(perturbation.name, severity, draws, change, labelled)
-                last = rung == len(perturbation.severities) - 1
-                if draws == "random" and last:
-                    for number, name in enumerate(classes):
-                        weight = 0.5 + (number * 3 % 10) / 10
-                        yield _rate("flip", perturbation.name, severity, draws, 0.6 * change * weight, f"class:{name}")
-                        for quantity in ("relative_change", "within_class_change"):
-                            yield _ratio(
-                                quantity,
-                                perturbation.name,
-                                severity,
-                                draws,
-                                change * weight,
-                                "logits",
-                                "l2",
-                                f"class:{name}",
-                            )
+        yield from _by_class(perturbation.name, max(perturbation.severities), strength, classes)
+
+
+def _by_class(name: str, severity: float, change: float, classes: Sequence[str]) -> Iterator[Estimate]:
+    for number, class_name in enumerate(classes):
+        weight, subset = 0.5 + (number * 3 % 10) / 10, f"class:{class_name}"
+        yield _rate("flip", name, severity, "random", 0.6 * change * weight, subset)
+        for quantity in ("relative_change", "within_class_change"):
+            yield _ratio(quantity, name, severity, "random", change * weight, ("logits", "l2"), subset)
 
 
 def _cell(name: str, severity: float, draws: str, change: float, labelled: bool) -> Iterator[Estimate]:
@@ -193,9 +193,9 @@ def _cell(name: str, severity: float, draws: str, change: float, labelled: bool)
     if labelled:
         yield _rate("accuracy", name, severity, draws, 0.917 * (1 - 0.8 * flip))
     for representation, distance, gain in _LAYERS:
-        yield _ratio("relative_change", name, severity, draws, change * gain, representation, distance)
+        yield _ratio("relative_change", name, severity, draws, change * gain, (representation, distance))
         if labelled:
-            yield _ratio("within_class_change", name, severity, draws, 1.7 * change * gain, representation, distance)
+            yield _ratio("within_class_change", name, severity, draws, 1.7 * change * gain, (representation, distance))
             yield _estimate(
                 "discontinuity", name, severity, draws, min(1.0, change**2 * gain), representation=representation,
                 distance=distance,
@@ -203,26 +203,23 @@ def _cell(name: str, severity: float, draws: str, change: float, labelled: bool)
 
 
 def _estimate(
-    quantity: str, perturbation: str | None, severity: float | None, draws: str, mean: float, *,
-    representation: str | None = None, distance: str | None = None, subset: str = "all", statistic: str = "mean",
-    censored: float | None = None,
-) -> Estimate:  # fmt: skip
+    quantity: str, perturbation: str | None, severity: float | None, draws: str, mean: float, **others: object
+) -> Estimate:
     half = 0.04 * mean + 0.002
-    return Estimate.model_validate(
-        dict(
-            perturbation=perturbation, severity=severity, draws=draws, representation=representation, distance=distance,
-            quantity=quantity, subset=subset, statistic=statistic, mean=mean, low=max(0.0, mean - half), high=mean + half,
-            samples=_IMAGES, censored=censored,
-        )
-    )  # fmt: skip
+    plain: dict[str, object] = {
+        "quantity": quantity, "perturbation": perturbation, "severity": severity, "draws": draws, "mean": mean,
+        "low": max(0.0, mean - half), "high": mean + half, "representation": None, "distance": None, "subset": "all",
+        "statistic": "mean", "samples": _IMAGES,
+    }  # fmt: skip
+    return Estimate.model_validate({**plain, **others})
 
 
 def _ratio(
-    quantity: str, perturbation: str, severity: float, draws: str, mean: float, representation: str, distance: str,
+    quantity: str, perturbation: str, severity: float, draws: str, mean: float, gauge: tuple[str, str],
     subset: str = "all",
 ) -> Estimate:  # fmt: skip
     return _estimate(
-        quantity, perturbation, severity, draws, mean, representation=representation, distance=distance, subset=subset,
+        quantity, perturbation, severity, draws, mean, representation=gauge[0], distance=gauge[1], subset=subset,
         statistic="ratio",
     )  # fmt: skip
 
@@ -232,13 +229,8 @@ def _rate(
 ) -> Estimate:
     mean = min(1.0, mean)
     half = 1.96 * math.sqrt(mean * (1 - mean) / _IMAGES) + 1e-3
-    return Estimate.model_validate(
-        dict(
-            perturbation=perturbation, severity=severity, draws=draws, representation=None, distance=None,
-            quantity=quantity, subset=subset, statistic="mean", mean=mean, low=max(0.0, mean - half),
-            high=min(1.0, mean + half), samples=_IMAGES,
-        )
-    )  # fmt: skip
+    low, high = max(0.0, mean - half), min(1.0, mean + half)
+    return _estimate(quantity, perturbation, severity, draws, mean, low=low, high=high, subset=subset)
 
 
 def _profile(used: Sequence[PerturbationRecord], estimates: Sequence[Estimate]) -> Iterator[ProfileRow]:
@@ -278,8 +270,8 @@ def picture(seed: int, side: int, noise: float = 0.0) -> Image.Image:
 
 
 def gallery(
-    folder: Path, *, classes: Sequence[str] = PLAIN, perturbations: int = 3, each: int = 4, side: int = 32, worst: bool = True,
-    figure1: bool = True,
+    folder: Path, *, classes: Sequence[str] = PLAIN, perturbations: int = 3, each: int = 4, side: int = 32,
+    worst: bool = True, figure1: bool = True,
 ) -> list[GalleryEntry]:  # fmt: skip
     """Entries with pictures saved under `folder`/gallery."""
     (folder / "gallery").mkdir(parents=True, exist_ok=True)

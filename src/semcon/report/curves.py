@@ -132,7 +132,10 @@ def _critical(run: Reading, perturbation: str) -> str:
     never = f"{percent(found.censored)} never flip" if found.censored is not None else ""
     if found.mean is None:
         return f"critical severity: beyond the ladder; {never}" if never else ""
-    text = f"critical severity {number(found.mean)} {interval(found.low, found.high, found.mean)}".rstrip()
+    spread = interval(found.low, found.high, found.mean)
+    if found.low is not None and found.high is None:
+        spread = f"[{number(found.low)}, beyond the ladder]"
+    text = f"critical severity {number(found.mean)} {spread}".rstrip()
     return f"{text}; {never}" if never else text
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """One difference with its interval, written for people. `sign`: plus or minus where the interval leaves out 0."""
+    """One difference, for people and exact. `sign`: plus or minus where the interval leaves out 0, else empty."""
 
     key: str
     what: str
@@ -17,6 +18,8 @@ class DifferenceRow:
     difference: str
     sign: str
     mean: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,15 @@ class DifferenceTable:
     caption: str
     rows: tuple[DifferenceRow, ...]
     left_out: str
+
+
+HEADER = ("minuend", "subtrahend", "what", "quantity", "difference", "low", "high", "key")
+
+
+def difference_rows(tables: Sequence[DifferenceTable]) -> list[tuple[str | float | None, ...]]:
+    """The differences, exact, for the CSV."""
+    return [
+        (table.second, table.first, row.what, row.quantity, row.mean, row.low, row.high, row.key)
+        for table in tables
+        for row in table.rows
+    ]

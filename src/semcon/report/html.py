@@ -19,7 +19,8 @@ from semcon.report.curves import HEADER as CURVE_HEADER
 from semcon.report.curves import curve_groups, curve_rows
 from semcon.report.depth import HEADER as DEPTH_HEADER
 from semcon.report.depth import depth_rows, depths
-from semcon.report.differences import DifferenceTable
+from semcon.report.differences import HEADER as DIFFERENCE_HEADER
+from semcon.report.differences import DifferenceTable, difference_rows
 from semcon.report.downloads import csv_uri
 from semcon.report.meanings import MEANINGS, READING
 from semcon.report.numbers import duration, interval, number, plain, short, words
@@ -37,6 +38,7 @@ class Section:
     """One part of the page; its template is `ANCHOR.html.j2`."""
 
     anchor: str
+    brief: str
     title: str
 
 
@@ -115,23 +117,25 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
             "curves": csv_uri(CURVE_HEADER, curve_rows(runs)),
             "depth": csv_uri(DEPTH_HEADER, depth_rows(runs)),
             "classes": csv_uri(CLASS_HEADER, class_rows(runs)),
+            "differences": csv_uri(DIFFERENCE_HEADER, difference_rows(differences)),
         },
     }
 
 
 def _sections(runs: Sequence[Reading], differences: bool, classes: bool, layers: bool) -> list[Section]:
+    several = len(runs) > 1
     wanted = [
-        (True, "profile", "Continuity profile"),
-        (differences, "differences", "Paired differences"),
-        (True, "curves", "Change against severity"),
-        (layers, "depth", "Where in the network the change arises"),
-        (classes, "classes", "By class"),
-        (True, "findings", "Findings"),
-        (True, "gallery", "Gallery"),
-        (True, "meanings", "What the figures mean"),
-        (True, "settings", "Settings" if len(runs) > 1 else "Settings and citation"),
+        (True, Section("profile", "Profile", "Continuity profile")),
+        (differences, Section("differences", "Differences", "Paired differences")),
+        (True, Section("curves", "Severity", "Change against severity")),
+        (layers, Section("depth", "Layers", "Where in the network the change arises")),
+        (classes, Section("classes", "Classes", "By class")),
+        (True, Section("findings", "Findings", "Findings")),
+        (True, Section("gallery", "Gallery", "Gallery")),
+        (True, Section("meanings", "Meaning", "What the figures mean")),
+        (True, Section("settings", "Settings", "Settings of all runs" if several else "Settings and citation")),
     ]
-    return [Section(anchor, title) for there, anchor, title in wanted if there]
+    return [section for there, section in wanted if there]
 
 
 def _gallery(runs: Sequence[Reading], every: Sequence[Card], shown: Sequence[Card]) -> dict[str, Any]:

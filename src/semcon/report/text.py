@@ -156,7 +156,7 @@ def _differences(console: Console, table: DifferenceTable, most: int = 12) -> Ta
     for title in ("what", "quantity", visible(table.first), visible(table.second), "difference"):
         made.add_column(title, overflow="fold")
     for row in table.rows[:most]:
-        style = {"plus": "red", "minus": "green"}.get(row.sign, "dim")
+        style = "bold" if row.sign else "dim"
         made.add_row(*map(Text, (row.what, row.quantity, row.first, row.second)), Text(row.difference, style))
     if len(table.rows) > most:
         made.caption = f"{len(table.rows) - most} more in the report"
