@@ -4,10 +4,10 @@
 
 Ratio: wall time of a whole audit (reading, two passes, rows on disk, estimates, gallery, report) over the wall time of
 bare forward passes of as many normalised images in the same batches, the two alternating in one run; medians. Networks:
-ResNet-20 for 32 px (2000 images) and ResNet-18 for 224 px (200 images), random weights, centred logits with L2, Gaussian
-noise and brightness at five severities and three draws each, no search, no gradient norm; then other configurations at
-32 px. Memory: peak resident memory of audits of 10 000 and 100 000 generated images in processes of their own, less the
-bytes of their rows.
+ResNet-20 for 32 px (2000 images) and ResNet-18 for 224 px (200 images), random weights, centred logits with L2,
+Gaussian noise and brightness at five severities and three draws each, no search, no gradient norm; then other
+configurations at 32 px. Memory: peak resident memory of audits of 10 000 and 100 000 generated images in processes of
+their own, less the bytes of their rows.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def ratio(
     return {
         "size": size, "images": images, "forward_images": count, "batch_size": batch_size,
         "audit_seconds": statistics.median(audits), "bare_seconds": statistics.median(bares),
-        "ratio": statistics.median(ratios), "ratios": ratios, "bare_images_per_second": count / statistics.median(bares),
+        "ratio": statistics.median(ratios), "ratios": ratios,
+        "bare_images_per_second": count / statistics.median(bares),
     }  # fmt: skip
 
 
@@ -158,7 +159,7 @@ def one(images: int) -> None:
             perturbations=["gaussian_noise:0.05", "brightness:0.2"], out=Path(folder) / "run",
         )  # fmt: skip
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        table = record.samples()
+        table = record.samples
         rows = (table.rows.estimated_size() + table.images.estimated_size()) / 2**20
     print(json.dumps({"images": images, "peak_mb": peak, "rows_mb": rows, "beyond_rows_mb": peak - rows}))
 

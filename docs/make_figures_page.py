@@ -10,8 +10,8 @@ PAGE = Path(__file__).parent / "figures.md"
 HEAD = """# What each figure means, and when it misleads
 
 Written by `docs/make_figures_page.py` from the words that every report carries; edit those. For an image x, its
-perturbed copy x' = P(x), a representation z and a distance D. Exact definitions, also of the references: `docs/conventions.md`
-and `docs/architecture.md`.
+perturbed copy x' = P(x), a representation z and a distance D. Exact definitions, also of the references:
+`docs/conventions.md` and `docs/architecture.md`.
 
 """
 

@@ -46,7 +46,7 @@ def first_tensor(output: object) -> Tensor | None:
 @torch.no_grad()
 def last_linear(model: nn.Module, probe: Tensor) -> str | None:
     """The name of the linear layer (or 1 x 1 convolution on 1 x 1 maps) that runs last; None where there is none."""
-    linear = {
+    linear: dict[str, nn.Module] = {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Canvas:
     interpolation: str = "bicubic"
     crop: str = "center"
 
-    def fit(self, image: NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:
+    def fit(self, image: NDArray[Any]) -> Tensor:
         """(H, W, C) uint8 or float32 in [0, 1], C 1 or 3 -> (3, height, width) float32 in [0, 1].
 
         uint8 is resampled by PIL, as timm and torchvision do for files; float32 by torch with antialiasing.
@@ -63,7 +64,7 @@ class Canvas:
             return shorter, max(shorter, int(shorter * width / height))
         return max(shorter, int(shorter * height / width)), shorter
 
-    def _resample(self, image: NDArray[np.uint8] | NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
+    def _resample(self, image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         if self.interpolation not in RESAMPLING:
             raise SemconError(f"unknown interpolation {self.interpolation!r}: expected {', '.join(RESAMPLING)}")
         if image.dtype == np.uint8:

@@ -228,12 +228,14 @@ def _bounds(
     low, high = percentiles(drawn)
     rate = np.array([one.keys[row].quantity in RATES for row in left])
     if rate.any():
-        bounds = [
-            tuple(part[rows][rate] for part in (figures.values, *figures.bounds()))
-            for figures, rows in ((one, left), (two, right))
-        ]
-        low[rate], high[rate] = difference_interval(bounds[0], bounds[1], _correlation(a[rate], b[rate]))
+        before, after = _with_bounds(one, left[rate]), _with_bounds(two, right[rate])
+        low[rate], high[rate] = difference_interval(before, after, _correlation(a[rate], b[rate]))
     return low, high
+
+
+def _with_bounds(figures: Figures, rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    low, high = figures.bounds()
+    return figures.values[rows], low[rows], high[rows]
 
 
 def _correlation(a: Floats, b: Floats) -> Floats:

@@ -36,7 +36,7 @@ def from_pil(image: Image.Image, title: str) -> Pixels:
         values = np.asarray(image).astype(np.float32)
         if values.min() < 0 or values.max() > 65535:
             raise UnreadableImageError(title, f"integer pixels outside 0..65535 ({values.min():g} to {values.max():g})")
-        return (values / 65535)[..., None]
+        return (values / np.float32(65535)).astype(np.float32)[..., None]
     if image.mode == "F":
         return from_array(np.asarray(image)[..., None], title)
     if image.mode in ("1", "L"):

@@ -40,15 +40,16 @@ class PartialRun:
         """Where the table's parts lie."""
         return self.folder / "parts"
 
-    def table(self) -> SampleTable | None:
-        """Everything measured so far, in the order of the data; None before the first part."""
-        paths = sorted(self.parts.glob("part-*.parquet"))
-        return SampleTable.concat([SampleTable.load(path) for path in paths]) if paths else None
+    def table(self) -> SampleTable:
+        """Everything measured, in the order of the data. Errors: `SemconError` before the first part."""
+        return SampleTable.concat([SampleTable.load(path) for path in self._paths()])
 
     def done(self) -> set[int]:
         """Positions of the images whose rows are on disk."""
-        table = self.table()
-        return set() if table is None else set(table.images["position"].to_list())
+        return set(self.table().images["position"].to_list()) if self._paths() else set()
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.parts.glob("part-*.parquet"))
 
     def add(self, part: SampleTable) -> None:
         """Write one part; it appears whole or not at all."""

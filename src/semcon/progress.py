@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -18,14 +18,9 @@ class Progress(Protocol):
         """Count work done, in the unit of the current `task`."""
         ...
 
-    def task(self, title: str, total: float, done: float = 0) -> _Task:
+    def task(self, title: str, total: float, done: float = 0) -> AbstractContextManager[None]:
         """A context in which `advance` moves one bar."""
         ...
-
-
-class _Task(Protocol):
-    def __enter__(self) -> object: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class Silent:
@@ -70,7 +65,7 @@ class Terminal:
 
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         with Progress(*columns, TextColumn("left"), TimeLeft(), console=self.console, transient=True) as bar:
-            self._bar, self._task = bar, bar.add_task(title, total=total, completed=done)
+            self._bar, self._task = bar, bar.add_task(title, total=total, completed=round(done))
             try:
                 yield
             finally:

@@ -258,7 +258,8 @@ def audit(
         size=size, classes=class_names, perturbations=tuple(perturbations),
         layers=None if layers is None else tuple(layers), gauges=None if gauges is None else tuple(gauges),
         draws=draws, worst=worst, critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit,
-        batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed, skip_bad=skip_bad, resume=resume,
+        batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed,
+        skip_bad=skip_bad, resume=resume,
     )  # fmt: skip
     folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
     _check_folder(folder, resume=resume)

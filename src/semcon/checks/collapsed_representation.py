@@ -32,8 +32,8 @@ class CollapsedRepresentation(Check):
         told = ", ".join(f"{name} {share:.1e}" for name, share in collapsed.items())
         return [
             self.finding(
-                f"different images differ by less than {SHARE:.1%} of the size of the representation ({told}): relative "
-                "figures divide by almost nothing and mean nothing",
+                f"different images differ by less than {SHARE:.1%} of the size of the representation ({told}): "
+                "relative figures divide by almost nothing and mean nothing",
                 "check the weights (were they loaded?), the normalisation and the input range",
             )
         ]

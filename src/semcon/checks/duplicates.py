@@ -21,8 +21,8 @@ class Duplicates(Check):
         first = images.filter(images["sample"].is_duplicated()).sort("sample", "position")["title"].to_list()
         return [
             self.finding(
-                f"{repeated} of {len(images)} images repeat another one ({', '.join(first[:3])}): they share their draws "
-                "and count as one in the intervals, but twice in the means",
+                f"{repeated} of {len(images)} images repeat another one ({', '.join(first[:3])}): they share their "
+                "draws and count as one in the intervals, but twice in the means",
                 "remove the copies, above all where training and test data may share them",
             )
         ]

@@ -18,8 +18,8 @@ class Inert(Check):
             return []
         return [
             self.finding(
-                f"{', '.join(evidence.inert)} change no pixel of these images, as colour does not on grey ones, and were "
-                "left out: their figures would be 0 without meaning continuity",
+                f"{', '.join(evidence.inert)} change no pixel of these images, as colour does not on grey ones, and "
+                "were left out: their figures would be 0 without meaning continuity",
                 "nothing to do, unless the images were expected to have colour",
             )
         ]

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
+Labels = NDArray[np.int32]
 LEVEL = 1e-4
 GAIN = 0.1
 
@@ -53,9 +54,7 @@ class LabelOrder(Check):
         ]
 
 
-def _assignment(
-    labels: NDArray[np.int32], predictions: NDArray[np.int32], classes: NDArray[np.int32]
-) -> dict[int, int]:
+def _assignment(labels: Labels, predictions: Labels, classes: Labels) -> dict[int, int]:
     """Which output each label goes best with, one to one."""
     outputs = np.unique(np.concatenate([classes, predictions]))
     counts = np.zeros((len(classes), len(outputs)))

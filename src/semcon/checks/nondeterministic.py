@@ -27,8 +27,8 @@ class Nondeterministic(Check):
         flips = int((first.argmax(1) != second.argmax(1)).sum())
         return [
             self.finding(
-                f"two passes over the same {len(x)} images differ by {share:.1%} of the outputs' spread ({flips} labels "
-                "change): that noise is part of every change that was measured",
+                f"two passes over the same {len(x)} images differ by {share:.1%} of the outputs' spread ({flips} "
+                "labels change): that noise is part of every change that was measured",
                 "switch off dropout, random resizing or noise layers inside the model, or fix their seed",
             )
         ]

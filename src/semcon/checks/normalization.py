@@ -68,9 +68,9 @@ def _right(subject: Subject, x: torch.Tensor, labels: NDArray[np.int64]) -> NDAr
 
 def _clearly_better(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
     gained, lost = int((one & ~other).sum()), int((other & ~one).sum())
-    if one.mean() - other.mean() < GAIN or gained + lost == 0:
+    if float(one.mean() - other.mean()) < GAIN or gained + lost == 0:
         return False
-    return binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue < LEVEL
+    return float(binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue) < LEVEL
 
 
 def _shown(values: tuple[float, ...]) -> str:

@@ -23,8 +23,8 @@ class ProbabilitiesAsLogits(Check):
             return []
         return [
             self.finding(
-                "the outputs are probabilities (non-negative, rows sum to 1), and logits were expected: a second softmax "
-                "flattens them, and changes near certainty are hidden",
+                "the outputs are probabilities (non-negative, rows sum to 1), and logits were expected: a second "
+                "softmax flattens them, and changes near certainty are hidden",
                 "return the values before the final softmax",
             )
         ]

@@ -23,8 +23,8 @@ class SmallImages(Check):
         return [
             self.finding(
                 f"the median image is {width} x {height} and is enlarged {factor:.1f} times to the {canvas.width} x "
-                f"{canvas.height} canvas: severities in canvas pixels mean less than they say, and the model sees blurred "
-                "images",
+                f"{canvas.height} canvas: severities in canvas pixels mean less than they say, and the model sees "
+                "blurred images",
                 "use images of about the canvas's size, or a model for small images (or --size)",
             )
         ]

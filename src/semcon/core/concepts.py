@@ -23,7 +23,7 @@ class Context:
     """What some perturbations need besides the image: `mask` (B, 1, H, W) of the object, known `factors`."""
 
     mask: Tensor | None = None
-    factors: Mapping[str, Tensor] = field(default_factory=dict)
+    factors: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 class Perturbation(ABC):
@@ -109,7 +109,7 @@ class View:
 
     canvas: Tensor
     logits: Tensor
-    layers: dict[str, Tensor] = field(default_factory=dict)
+    layers: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 class Representation(ABC):
@@ -143,8 +143,8 @@ def check_compatible(representation: Representation, distance: Distance) -> None
     """Errors: `SemconError` for a distance that means nothing on this representation, as Jensen-Shannon on logits."""
     if distance.wants not in _SERVES[representation.gives]:
         raise SemconError(
-            f"{type(distance).__name__} wants {distance.wants}, and {representation.name} gives a {representation.gives}: "
-            f"choose {'probabilities' if distance.wants == 'probabilities' else 'logits or probabilities'}, or l2, cosine"
+            f"the distance {type(distance).__name__} wants {distance.wants}, and the representation "
+            f"{representation.name} gives {representation.gives}: choose another pair, such as {representation.name}.l2"
         )
 
 

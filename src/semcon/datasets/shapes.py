@@ -99,7 +99,7 @@ class Shapes:
         dx, dy = (self._x - recipe.x) / recipe.radius, (self._y - recipe.y) / recipe.radius
         u, v = c * dx + s * dy, c * dy - s * dx
         outside = _OUTLINES[recipe.kind](u, v) * recipe.radius * self.size
-        return np.clip(0.5 - outside, 0, 1)
+        return np.clip(0.5 - outside, 0, 1).astype(np.float32)
 
     def _painted(
         self, texture: int, hue: float, phase: float, saturation: float, value: float, generator: np.random.Generator
@@ -107,21 +107,22 @@ class Shapes:
         first = np.array(colorsys.hsv_to_rgb(hue, saturation, value), dtype=np.float32)
         second = np.array(colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * 0.62), dtype=np.float32)
         blend = self._pattern(texture, phase, generator)[..., None]
-        return first * (1 - blend) + second * blend
+        return (first * (1 - blend) + second * blend).astype(np.float32)
 
     def _pattern(self, texture: int, phase: float, generator: np.random.Generator) -> NDArray[np.float32]:
-        turns = 2 * np.pi * (8 * self._x + phase), 2 * np.pi * (8 * self._y + phase)
+        across, down = 2 * np.pi * (8 * self._x + phase), 2 * np.pi * (8 * self._y + phase)
         match TEXTURES[texture]:
             case "stripes":
-                return 0.5 + 0.5 * np.sign(np.sin(turns[0] * np.cos(phase * 6) + turns[1] * np.sin(phase * 6)))
+                pattern = np.sin(across * np.cos(phase * 6) + down * np.sin(phase * 6)) > 0
             case "checks":
-                return 0.5 + 0.5 * np.sign(np.sin(turns[0]) * np.sin(turns[1]))
+                pattern = np.sin(across) * np.sin(down) > 0
             case "dots":
-                return (np.sin(turns[0]) + np.sin(turns[1]) > 1.1).astype(np.float32)
+                pattern = np.sin(across) + np.sin(down) > 1.1
             case "noise":
-                return generator.random((self.size, self.size), dtype=np.float32)
+                pattern = generator.random((self.size, self.size), dtype=np.float32)
             case _:
-                return np.zeros_like(self._x)
+                pattern = np.zeros_like(self._x)
+        return pattern.astype(np.float32)
 
 
 def _polygon(u: NDArray[np.float32], v: NDArray[np.float32], corners: int, start: float) -> NDArray[np.float32]:
@@ -149,7 +150,7 @@ def _cross(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32
 _OUTLINES = (
     lambda u, v: np.hypot(u, v) - 1,
     lambda u, v: _polygon(u, v, 4, 0.0),
-    lambda u, v: _polygon(u, v, 3, -np.pi / 2 - np.pi / 3 + np.pi / 3),
+    lambda u, v: _polygon(u, v, 3, -np.pi / 2),
     _star,
     _cross,
 )

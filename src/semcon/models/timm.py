@@ -28,6 +28,7 @@ class Timm:
         try:
             import_torchvision()
             import timm
+            from timm.data import resolve_data_config  # pyright: ignore[reportPrivateImportUsage]
         except ModuleNotFoundError:
             raise MissingPackageError("timm", "timm", f"timm:{self.name}") from None
         remote = self.name.startswith("hf-hub:")
@@ -43,7 +44,7 @@ class Timm:
             ) from None
         if self.weights is not None:
             load_weights(network, self.weights)
-        config = timm.data.resolve_data_config({}, model=network)
+        config = resolve_data_config({}, model=network)
         source = self.name if remote else f"timm:{self.name}"
         return Built(network, self.name.rpartition("/")[2], source, _preprocessing(config), weights=self.weights)
 
