@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = App(
     name="semcon",
     version=__version__,
+    suppress_keyboard_interrupt=False,
     help="Measure how semantically continuous an image classifier is, and see where it breaks.",
 )
 Repeated = Parameter(negative=(), consume_multiple=False)
@@ -251,7 +252,7 @@ def _names(text: str | None) -> list[str] | None:
 def main() -> None:
     """The entry point: a SemconError is one sentence and exit code 2."""
     try:
-        code = app(exit_on_error=False, print_error=False)
+        code = app(sys.argv[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         print(f"semcon: {error}", file=sys.stderr)
         sys.exit(2)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from semcon.run_record import RunRecord
 
-TRAIN, STEPS, BATCH, SEED = 4000, 900, 128, 0
+TRAIN, STEPS, BATCH, SEED = 4000, 600, 128, 0
 
 
 def digit_network() -> nn.Module:

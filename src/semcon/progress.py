@@ -64,7 +64,14 @@ class Terminal:
         from rich.progress import TimeRemainingColumn as TimeLeft
 
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        with Progress(*columns, TextColumn("left"), TimeLeft(), console=self.console, transient=True) as bar:
+        with Progress(
+            *columns,
+            TextColumn("left"),
+            TimeLeft(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        ) as bar:
             self._bar, self._task = bar, bar.add_task(title, total=total, completed=round(done))
             try:
                 yield

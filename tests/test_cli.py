@@ -1,0 +1,422 @@
+"""The command line as a user meets it: good input, bad input, gates, resuming; nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from semcon import cli
+from semcon.core.registry import available
+from semcon.run_record import RunRecord
+
+MODEL = """
+import torch
+from torch import nn
+
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 49, 3))
+
+
+def wider():
+    return nn.Sequential(nn.Conv2d(3, 9, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(9 * 49, 3))
+
+
+def broken():
+    raise ValueError("no such thing")
+
+
+def nan():
+    class Nan(nn.Module):
+        def forward(self, x):
+            return torch.full((len(x), 3), float("nan"))
+    return Nan()
+
+
+def number():
+    return 3
+"""
+
+
+@dataclass
+class Place:
+    """A user's folder: model.py, weights, three class folders of twelve images each."""
+
+    root: Path
+
+    @property
+    def model(self) -> str:
+        return f"file:{self.root}/model.py:build"
+
+    @property
+    def data(self) -> str:
+        return f"folder:{self.root}/images"
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = tmp_path_factory.mktemp("user")
+    (root / "model.py").write_text(MODEL)
+    generator = np.random.default_rng(0)
+    for number, name in enumerate(("cat", "dog", "<i>owl</i>")):
+        for i in range(12):
+            folder = root / "images" / name.replace("/", "_")
+            folder.mkdir(parents=True, exist_ok=True)
+            coarse = generator.integers(60 * number, 60 * number + 120, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(np.kron(coarse, np.ones((4, 4, 1), np.uint8))).save(folder / f"{i}.png")
+    namespace: dict[str, Callable[[], torch.nn.Module]] = {}
+    exec(MODEL, namespace)
+    save_file(namespace["build"]().state_dict(), root / "model.safetensors")
+    save_file(namespace["wider"]().state_dict(), root / "wider.safetensors")
+    return Place(root)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`semcon ...` in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["semcon", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+QUICK = ("--perturb", "gaussian_noise:0.05/0.2", "--perturb", "hue:0.1", "--mean", ".5", "--std", ".25")
+
+
+@pytest.fixture(scope="session")
+def folder(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One finished run."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    command = [sys.executable, "-m", "semcon.cli", "audit", place.model, place.data, *QUICK, "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    return out
+
+
+def test_an_audit_leaves_a_record_rows_a_gallery_and_a_report(folder):
+    record = RunRecord.load(folder)
+    assert {path.name for path in folder.iterdir()} == {"record.json", "rows.parquet", "gallery", "report.html"}
+    assert record.record.data.images == 36
+    assert record.samples.rows.height == 36 * 3
+    assert "<i>owl" not in (folder / "report.html").read_text()
+    for entry in record.record.gallery:
+        assert all((folder / name).is_file() for name in entry.files.values())
+
+
+def test_json_is_the_contract(place, run, tmp_path):
+    code, out, err = run("audit", place.model, place.data, *QUICK, "--out", tmp_path / "run", "--json")
+    plain = json.loads(out, parse_constant=lambda text: pytest.fail(f"{text} in the JSON"))
+    assert code == 0
+    assert plain["schema"] == 1
+    assert {"subject", "data", "estimates", "findings"} <= set(plain)
+    keys = ("perturbation", "severity", "draws", "representation", "distance", "quantity", "subset", "statistic")
+    assert all(
+        {*keys, "mean", "low", "high", "samples", "censored"} <= set(estimate) for estimate in plain["estimates"]
+    )
+    named = [tuple(estimate[key] for key in keys) for estimate in plain["estimates"]]
+    assert len(set(named)) == len(named)
+    assert {"code", "severity", "message", "remedy"} == set(plain["findings"][0])
+    assert "copies" in err
+
+
+def test_estimates_are_means_of_the_rows(folder):
+    """Oracle: the flip rate by hand from rows.parquet."""
+    record = RunRecord.load(folder)
+    rows = record.rows().filter((pl.col("perturbation") == "gaussian_noise") & (pl.col("severity") == 0.2))
+    by_hand = float((rows["prediction"] != rows["clean_prediction"]).mean())
+    (estimate,) = [
+        e
+        for e in record.record.estimates
+        if (e.perturbation, e.severity, e.quantity, e.subset) == ("gaussian_noise", 0.2, "flip", "all")
+    ]
+    assert estimate.mean == pytest.approx(by_hand)
+
+
+def test_report_writes_the_page_again_without_torch(folder, tmp_path):
+    """A fresh interpreter in which importing torch fails."""
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"from semcon.run_record import RunRecord; RunRecord.load({str(folder)!r}).report({str(tmp_path)!r})"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    assert (tmp_path / "report.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_two_runs_side_by_side(place, folder, run, tmp_path):
+    """The same weights twice differ by 0 everywhere; other seeds are refused by name."""
+    weights = ("--weights", place.root / "model.safetensors")
+    assert run("audit", place.model, place.data, *QUICK, *weights, "--out", tmp_path / "same")[0] == 0
+    code, out, _ = run("report", folder, tmp_path / "same", "--out", tmp_path / "page", "--json")
+    assert code == 0
+    (comparison,) = json.loads(out)["differences"]
+    assert comparison["estimates"]
+    assert all(abs(one["difference"]) < 1e-6 for one in comparison["estimates"])
+    assert all(one["low"] <= 1e-6 and one["high"] >= -1e-6 for one in comparison["estimates"])
+    assert (tmp_path / "page" / "report.html").is_file()
+    run("audit", place.model, place.data, *QUICK, "--seed", 1, "--out", tmp_path / "seed")
+    code, _, err = run("report", folder, tmp_path / "seed")
+    assert code == 2
+    assert "seed is 0 and 1" in err
+    run("audit", place.model, place.data, *QUICK, "--limit", 30, "--out", tmp_path / "few")
+    code, _, err = run("report", folder, tmp_path / "few")
+    assert code == 2
+    assert "36 and 30, 30 in common" in err
+
+
+def test_gates_have_three_states_and_junit(place, folder, run, tmp_path):
+    flips = [e for e in RunRecord.load(folder).record.estimates if e.quantity == "flip" and e.subset == "all"]
+    noisy = next(e for e in flips if e.perturbation == "gaussian_noise" and e.severity == 0.2)
+    assert noisy.low is not None
+    assert noisy.low > 0.01
+    middle = f"gaussian_noise:0.2 flip > {noisy.mean + 0.001}"
+    assert run("report", folder, "--fail-if", "gaussian_noise:0.2 flip > 0.01")[0] == 1
+    code, _, err = run("report", folder, "--fail-if", middle, "--junit", tmp_path / "gate.xml")
+    assert code == 3
+    assert "images would settle it" in err
+    assert "<error" in (tmp_path / "gate.xml").read_text()
+    assert run("report", folder, "--fail-if", "gaussian_noise:0.2 flip > 0.9999")[0] in (0, 3)
+    assert run("report", folder, "--fail-if", "gaussian_noise flip < 0")[0] == 0
+    assert run("report", folder, "--fail-on", "few-images")[0] == 1
+    assert run("report", folder, "--fail-on", "duplicates")[0] == 0
+    assert run("report", folder, "--fail-if", "gaussian_noise flop > 1")[0] == 2
+
+
+BAD = [
+    (["--perturb", "gausian_noise"], "Did you mean gaussian_noise"),
+    (["--perturb", "gaussian_noise:-1"], "at least 0"),
+    (["--perturb", "gaussian_noise:nan"], "at least 0"),
+    (["--perturb", "gaussian_noise:x"], "must be a number"),
+    (["--perturb", "posterize:2.5"], "whole number"),
+    (["--perturb", "linf:0.03"], "unit is 1/255"),
+    (["--perturb", "hue", "--perturb", "hue:0.1"], "given twice"),
+    (["--perturb", "hue:0"], "untouched image"),
+    (["--layers", "layer9"], "unknown layer 'layer9'"),
+    (["--gauges", "logits.jensen_shannon"], "wants probabilities"),
+    (["--gauges", "logits.l3"], "unknown distance 'l3'"),
+    (["--mean", ".5,.5"], "one or three"),
+    (["--mean", "a"], "expects numbers"),
+    (["--std", "0"], "must be positive"),
+    (["--size", "2"], "size"),
+    (["--draws", "0"], "draws"),
+    (["--limit", "0"], "limit"),
+    (["--device", "cuda:7"], "cannot be used"),
+    (["--budget", "huge"], "budget"),
+    (["--worst", "maybe"], "worst"),
+    (["--weights", "missing.safetensors"], "no such weights file"),
+    (["--classes", "missing.txt"], "cannot read the class file"),
+    (["--fail-if", "hue flip"], "cannot read the rule"),
+    (["--no-such-flag"], "no-such-flag"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(case[0]) for case in BAD])
+def test_bad_settings_say_what_was_expected_and_write_nothing(place, run, tmp_path, arguments, words):
+    code, out, err = run("audit", place.model, place.data, *arguments, "--out", tmp_path / "run")
+    assert code == 2
+    assert words in err
+    assert out == ""
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+SOURCES = [
+    ("file:{root}/model.py:bild", "Did you mean build"),
+    ("file:{root}/nothing.py:build", "no such model file"),
+    ("file:{root}/model.py:broken", "no such thing"),
+    ("file:{root}/model.py:number", "gave int"),
+    ("{root}/model.py", "names no builder"),
+    ("tim:resnet18", "unknown model source"),
+    ("file:{root}/model.py:nan", "NaN or infinite"),
+]
+
+
+@pytest.mark.parametrize(("model", "words"), SOURCES)
+def test_bad_models_say_why(place, run, tmp_path, model, words):
+    code, _, err = run("audit", model.format(root=place.root), place.data, *QUICK, "--out", tmp_path / "run")
+    assert code == 2
+    assert words in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_do_not_fit_name_the_keys(place, run, tmp_path):
+    weights = place.root / "wider.safetensors"
+    code, _, err = run("audit", place.model, place.data, *QUICK, "--weights", weights, "--out", tmp_path / "run")
+    assert code == 2
+    assert "of another shape" in err
+    assert "0.weight" in err
+
+
+def test_a_pickle_with_code_is_refused(place, run, tmp_path):
+    class Model:
+        pass
+
+    torch.save({"model": Path("x")}, tmp_path / "bad.pt")
+    arguments = ("--weights", tmp_path / "bad.pt", "--out", tmp_path / "run")
+    code, _, err = run("audit", place.model, place.data, *QUICK, *arguments)
+    assert code == 2
+    assert "does not run code" in err
+
+
+def test_bad_images_are_named_or_counted(place, run, tmp_path):
+    data = tmp_path / "data" / "cat"
+    data.mkdir(parents=True)
+    good = (place.root / "images" / "cat").iterdir()
+    for path in good:
+        (data / path.name).write_bytes(path.read_bytes())
+    (data / "zz.png").write_bytes((data / "0.png").read_bytes()[:60])
+    source = f"folder:{tmp_path / 'data'}"
+    classes = tmp_path / "classes.txt"
+    classes.write_text("cat\ndog\nowl\n")
+    arguments = (*QUICK, "--classes", classes, "--out", tmp_path / "run")
+    code, _, err = run("audit", place.model, source, *arguments)
+    assert code == 2
+    assert "zz.png" in err
+    assert "--skip-bad" in err
+    assert not (tmp_path / "run").exists()
+    code, _, _ = run("audit", place.model, source, *arguments, "--skip-bad")
+    assert code == 0
+    record = RunRecord.load(tmp_path / "run").record
+    assert record.data.skipped == ("cat/zz.png",)
+    assert {"skipped-images", "single-class"} <= {finding.code for finding in record.findings}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("folder:{root}/nowhere", "no such folder"),
+        ("folder:{empty}", "has no images"),
+        ("parquet:{root}/no.parquet", "no such Parquet file"),
+        ("builtin:mnist", "Did you mean mnist5k"),
+        ("images", "unknown data"),
+    ],
+)
+def test_bad_data_say_why(place, run, tmp_path, data, words):
+    (tmp_path / "empty").mkdir()
+    source = data.format(root=place.root, empty=tmp_path / "empty")
+    code, _, err = run("audit", place.model, source, *QUICK, "--out", tmp_path / "run")
+    assert code == 2
+    assert words in err
+
+
+def test_a_parquet_file_without_labels_says_how_to_go_on(place, run, tmp_path):
+    images = [path.read_bytes() for path in sorted((place.root / "images" / "cat").iterdir())]
+    pl.DataFrame({"image": images}).write_parquet(tmp_path / "x.parquet")
+    code, _, err = run("audit", place.model, f"parquet:{tmp_path}/x.parquet", *QUICK, "--out", tmp_path / "run")
+    assert code == 2
+    assert "label=none" in err
+    source = f"parquet:{tmp_path}/x.parquet?label=none"
+    assert run("audit", place.model, source, *QUICK, "--out", tmp_path / "run")[0] == 0
+    estimates = RunRecord.load(tmp_path / "run").record.estimates
+    assert {e.quantity for e in estimates} == {
+        "change", "relative_change", "flip", "confidence_drop", "local_lipschitz", "gradient_norm"
+    }  # fmt: skip
+
+
+def test_an_existing_run_is_never_touched(place, folder, run):
+    before = (folder / "record.json").read_bytes()
+    code, _, err = run("audit", place.model, place.data, *QUICK, "--out", folder)
+    assert code == 2
+    assert "exists already" in err
+    assert (folder / "record.json").read_bytes() == before
+
+
+def test_an_interrupted_audit_goes_on_and_ends_as_if_it_had_not_been(place, folder, run, tmp_path, monkeypatch):
+    """Ctrl-C after the second part: no run under the final name; --resume gives the uninterrupted rows."""
+    from semcon.partial import PartialRun
+
+    add, parts = PartialRun.add, []
+
+    def interrupted(self, part):
+        if len(parts) == 2:
+            raise KeyboardInterrupt
+        parts.append(part)
+        add(self, part)
+
+    monkeypatch.setattr(PartialRun, "add", interrupted)
+    arguments = ("audit", place.model, place.data, *QUICK, "--batch-size", 8, "--out", tmp_path / "run")
+    code, _, err = run(*arguments)
+    assert code == 130
+    assert "--resume" in err
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(PartialRun, "add", add)
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "unfinished" in err
+    code, _, err = run(*arguments[:-2], "--seed", 5, "--out", tmp_path / "run", "--resume")
+    assert code == 2
+    assert "seed was 0, is 5" in err
+    code, _, err = run(*arguments, "--resume")
+    assert code == 0
+    assert "16 of them measured before" in err
+    assert not list(tmp_path.glob("*.partial"))
+    left, right = (
+        RunRecord.load(path).samples.rows.sort("position", "perturbation", "severity")
+        for path in (folder, tmp_path / "run")
+    )
+    assert left["prediction"].equals(right["prediction"])
+    np.testing.assert_allclose(left["logits.l2.change"], right["logits.l2.change"], rtol=1e-4)
+
+
+def test_a_full_disk_keeps_what_was_measured(place, run, tmp_path, monkeypatch):
+    from semcon.core.table import SampleTable
+
+    save = SampleTable.save
+
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SampleTable, "save", full)
+    arguments = ("audit", place.model, place.data, *QUICK, "--out", tmp_path / "run")
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "No space left on device" in err
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(SampleTable, "save", save)
+    assert run(*arguments, "--resume")[0] == 0
+
+
+def test_list_names_everything(run):
+    code, out, _ = run("list")
+    assert code == 0
+    for kind in ("perturbations", "distances", "checks"):
+        assert all(name in out for name in available(kind))
+    code, out, _ = run("list", "perturbations")
+    assert "ladder" in out
+    assert run("list", "perturbationz")[0] == 2
+
+
+def test_help_needs_no_torch():
+    """A fresh interpreter in which importing torch fails."""
+    script = (
+        "import sys; sys.modules['torch'] = None; sys.argv = ['semcon', '--help']\n"
+        "import semcon; from semcon.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "audit" in done.stdout
+
+
+def test_report_of_what_is_no_run(run, tmp_path):
+    code, _, err = run("report", tmp_path)
+    assert code == 2
+    assert "no run folder" in err
+    (tmp_path / "record.json").write_text("{")
+    assert "damaged" in run("report", tmp_path)[2]
+    (tmp_path / "record.json").write_text('{"schema": 99}')
+    assert "schema 99" in run("report", tmp_path)[2]
