@@ -19,11 +19,15 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Use:
-    """What becomes of some columns: one figure each. `divisor`: a yardstick. `rows`: observations a rate rests on."""
+    """What becomes of some columns: one figure each. `divisor`: a yardstick. `rows`: observations a rate rests on.
+
+    `terms`: (k, references) what one more count of each reference adds.
+    """
 
     keys: Sequence[Key]
     divisor: Yardstick | None = None
     rows: Floats | None = None
+    terms: Floats | None = None
 
 
 class Collector:
@@ -54,7 +58,16 @@ class Collector:
         """All of them, with their resamples."""
         whole = len(self.index) == len(self.images.frame)
         sums = self.images.weights.sums(np.concatenate(self._columns), None if whole else self.index)
-        return Figures.concat([self._figures(sums, *part) for part in self._parts])
+        self._columns.clear()
+        noisy = [use.terms for use, *_ in self._parts if use.terms is not None]
+        noise = self.images.weights.sums(np.concatenate(noisy), self.images.references) if noisy else None
+        figures: list[Figures] = []
+        for part in self._parts:
+            made = self._figures(sums, *part)
+            if part[0].terms is not None and noise is not None:
+                made, noise = replace(made, draws=made.draws + noise[: len(made.keys)]), noise[len(made.keys) :]
+            figures.append(made)
+        return Figures.concat(figures)
 
     def _append(self, columns: Singles) -> slice:
         self._columns.append(columns)

@@ -73,6 +73,11 @@ class Images:
         return Chances.of(self.column("others"))
 
     @cached_property
+    def references(self) -> Integers:
+        """Places of the references."""
+        return np.flatnonzero(self.frame["reference"].fill_null(False).to_numpy())
+
+    @cached_property
     def correct(self) -> Integers:
         """Positions here of the images predicted right."""
         return np.flatnonzero((self.labels >= 0) & (self.labels == self.predictions))

@@ -27,12 +27,13 @@ def effective_size(rate: Floats, variance: Floats, clusters: Floats, rows: Float
     """How many independent observations a clustered rate is worth: rate (1 - rate) / variance of the estimate.
 
     Never below the number of clusters (draws of one image cannot be worth less than one draw) nor above that of rows;
-    the number of clusters where all observations agree, which tells nothing about their dependence. Source: the design
-    effect of Kish (1965).
+    infinite rows: every observation is a share itself, and there are no such limits. The number of clusters where all
+    observations agree, which tells nothing about their dependence. Source: the design effect of Kish (1965).
     """
     spread = rate * (1 - rate)
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.clip(spread / variance, clusters, np.maximum(clusters, rows))
+        size = spread / variance
+    size = np.where(np.isinf(rows), size, np.clip(size, clusters, np.maximum(clusters, rows)))
     return np.where((spread > 0) & (variance > 0), size, clusters)
 
 

@@ -16,6 +16,7 @@ from semcon.core.collecting import Collector, Use
 from semcon.core.figures import RATES, Figures, Key, Statistic
 from semcon.core.images import Images
 from semcon.core.medians import critical_severities, gradient_norms
+from semcon.core.nearness import ReferenceTerms, reference_terms
 from semcon.core.record import Estimate, GaugeInfo
 from semcon.core.table import SampleTable
 from semcon.core.yardsticks import Yardstick, Yardsticks
@@ -144,6 +145,10 @@ class Summary:
             self._sticks[key] = getattr(self._yardsticks[gauge], kind)(index)
         return self._sticks[key]
 
+    def withins(self, gauge: str) -> Floats:
+        """Each image's mean distance to its class: (N,)."""
+        return self._yardsticks[gauge].withins
+
     def has_stick(self, gauge: str, kind: Literal["spread", "within"]) -> npt.NDArray[np.bool_]:
         """Which images have this yardstick: (N,)."""
         sticks = self._yardsticks[gauge]
@@ -195,13 +200,14 @@ class _CellCollector(Collector):
     def __init__(self, summary: Summary, cells: Cells, subset: str, index: Integers, chosen: slice) -> None:
         super().__init__(summary.images, index)
         self.summary, self.cells, self.subset, self.chosen = summary, cells, subset, chosen
+        self._nearness: dict[str, ReferenceTerms] = {}
 
     def plain(self, gauge: GaugeInfo | None, quantity: str) -> None:
         """The mean of a quantity."""
         values = self._values(gauge, quantity)
         if values is not None:
-            rows = self._rows(quantity, values)
-            self.add(values, [Use(self._keys(gauge, quantity, "mean"), rows=rows)])
+            terms = None if gauge is None or not self.summary.shared else self._terms(gauge, quantity)
+            self.add(values, [Use(self._keys(gauge, quantity, "mean"), rows=self._rows(quantity, values), terms=terms)])
 
     def changes(self, gauge: GaugeInfo, *, plain: bool) -> None:
         """Both relative changes, and the `plain` one; images without a yardstick drop out of both sums."""
@@ -240,6 +246,19 @@ class _CellCollector(Collector):
             Key(self.cells.perturbation, severity, draws, representation, distance, quantity, self.subset, statistic)
             for severity, draws in self.cells.cells[self.chosen]
         ]
+
+    def _terms(self, gauge: GaugeInfo, quantity: str) -> Floats | None:
+        """The references' part in a share of nearer images, worked out once for both quantities."""
+        change, share = self._values(gauge, "change"), self._values(gauge, "discontinuity")
+        if change is None or share is None:
+            return None
+        if gauge.name not in self._nearness:
+            within = self.summary.withins(gauge.name)
+            self._nearness[gauge.name] = reference_terms(
+                self.images, within, self.index, change.astype(np.float64), share.astype(np.float64)
+            )
+        terms = self._nearness[gauge.name]
+        return terms.share if quantity == "discontinuity" else terms.chance
 
     def _rows(self, quantity: str, values: npt.NDArray[np.float32]) -> Floats | None:
         """How many observations a rate rests on: images times draws; more than that where each is a share itself."""

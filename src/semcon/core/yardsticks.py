@@ -119,7 +119,7 @@ class Yardsticks:
 
     @cached_property
     def _references(self) -> dict[int, Integers]:
-        reference = np.flatnonzero(self.images.frame["reference"].to_numpy())
+        reference = self.images.references
         labels = self.images.labels[reference]
         return {label: reference[labels == label] for label in np.unique(labels).tolist()}
 
