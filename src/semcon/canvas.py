@@ -50,7 +50,7 @@ class Canvas:
         if top < 0 or left < 0:
             image = np.pad(image, ((-min(top, 0),) * 2, (-min(left, 0),) * 2, (0, 0)))
         image = image[max(top, 0) :, max(left, 0) :][: self.height, : self.width]
-        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
         tensor = tensor.float().div_(255) if image.dtype == np.uint8 else tensor.float()
         return tensor.expand(3, -1, -1) if tensor.shape[0] == 1 else tensor
 

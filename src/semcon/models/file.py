@@ -36,7 +36,7 @@ class File:
             raise SemconError(f"{self.builder}() in {self.path} must give an nn.Module, gave {kind}")
         if self.weights is not None:
             load_weights(network, self.weights)
-        return Built(network, self.builder, f"file:{self.path}:{self.builder}", weights=self.weights)
+        return Built(network.eval(), self.builder, f"file:{self.path}:{self.builder}", weights=self.weights)
 
     def _builder(self) -> Callable[[], Any]:
         path = Path(self.path)

@@ -46,7 +46,7 @@ class Timm:
             load_weights(network, self.weights)
         config = resolve_data_config({}, model=network)
         source = self.name if remote else f"timm:{self.name}"
-        return Built(network, self.name.rpartition("/")[2], source, _preprocessing(config), weights=self.weights)
+        return Built(network.eval(), self.name.rpartition("/")[2], source, _preprocessing(config), weights=self.weights)
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:

@@ -38,7 +38,7 @@ class Torchvision:
             load_weights(network, self.weights)
         names = None if default is None else tuple(default.meta["categories"])
         return Built(
-            network, self.name, f"torchvision:{self.name}", None if default is None else _preprocessing(default), names,
+            network.eval(), self.name, f"torchvision:{self.name}", None if default is None else _preprocessing(default), names,
             weights=self.weights or str(default),
         )  # fmt: skip
 
