@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from semcon.core.record import Estimate, ProfileRow
 
+_FAMILIES = {"photometric": "photometric changes", "additive_ball": "additive balls"}
 _UNKNOWN = (
     "Without labels accuracy is unknown, so these figures must not rank models: an output that says nothing does not "
     "move either."
@@ -47,16 +48,13 @@ def _families(profile: Sequence[ProfileRow]) -> str:
         start = f"Measured against the distance between {yardstick}, the output moves"
         least, most = rows[0], rows[-1]
         if len(rows) == 1:
-            return f"{start} {_times(most)} under {_words(most.family)}."
+            return f"{start} {_times(most)} under {_family(most)}."
         if most.low is not None and least.high is not None and most.low <= least.high:
             return (
                 f"{start} about equally under all families of perturbations: from {_times(least)} under "
-                f"{_words(least.family)} to {_times(most)} under {_words(most.family)}."
+                f"{_family(least)} to {_times(most)} under {_family(most)}."
             )
-        return (
-            f"{start} least under {_words(least.family)}, {_times(least)}, and most under {_words(most.family)}, "
-            f"{_times(most)}."
-        )
+        return f"{start} least under {_family(least)}, {_times(least)}, and most under {_family(most)}, {_times(most)}."
     return "How far the output moves could not be measured against the distance between images."
 
 
@@ -126,6 +124,10 @@ def _mean(figure: Estimate | ProfileRow) -> float:
 def _where(estimate: Estimate) -> str:
     severity = "" if estimate.severity is None else f" at {estimate.severity:g}"
     return f"{_words(estimate.perturbation or '')}{severity}"
+
+
+def _family(row: ProfileRow) -> str:
+    return _FAMILIES.get(row.family, _words(row.family))
 
 
 def _words(name: str) -> str:
