@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 2000
-LEVEL = 0.95
+TAIL = 0.025  # left out on each side of an interval
 CHUNK = 2048  # images worked on at once: 16 MB of float32 weights
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
@@ -98,7 +98,7 @@ class Weights:
             yield slice(start, min(images, start + CHUNK))
 
 
-def percentiles(draws: npt.NDArray[np.floating], level: float = LEVEL) -> tuple[Floats, Floats]:
+def percentiles(draws: npt.NDArray[np.floating], tail: float = TAIL) -> tuple[Floats, Floats]:
     """The percentile interval of each row of (k, resamples): low (k,), high (k,).
 
     Order statistics, so that infinite draws (a censored median) keep their place. A resample in which a figure is
@@ -106,8 +106,8 @@ def percentiles(draws: npt.NDArray[np.floating], level: float = LEVEL) -> tuple[
     """
     ordered = np.sort(draws, axis=1)  # NaN last
     known = np.count_nonzero(~np.isnan(ordered), axis=1)
-    tail = (1 - level) / 2
+    cut = np.ceil(tail * known).astype(np.int64)
     rows = np.arange(len(ordered))
-    low = ordered[rows, np.clip(np.ceil(tail * known).astype(np.int64) - 1, 0, None)]
-    high = ordered[rows, np.clip(known - np.ceil(tail * known).astype(np.int64), 0, ordered.shape[1] - 1)]
+    low = ordered[rows, np.clip(cut - 1, 0, None)]
+    high = ordered[rows, np.clip(known - cut, 0, ordered.shape[1] - 1)]
     return low.astype(np.float64), high.astype(np.float64)
