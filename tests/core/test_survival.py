@@ -30,7 +30,7 @@ def loop(times, observed, weights):
 
 
 def test_the_textbook_example():
-    """Published: S(6) = .8571, S(7) = .8067, S(10) = .7529, S(13) = .6902, S(16) = .6275, S(22) = .5378, S(23) = .4482."""
+    """Published: the shares beyond 6, 7, 10, 13, 16, 22 and 23 weeks, and the median of 23."""
     times, remaining = survival(TIMES, OBSERVED, np.ones(21))
     at = {t: remaining[np.flatnonzero(times <= t)[-1]] for t in (6, 7, 10, 13, 16, 22, 23)}
     assert list(at.values()) == pytest.approx([0.8571, 0.8067, 0.7529, 0.6902, 0.6275, 0.5378, 0.4482], abs=5e-5)
@@ -55,7 +55,8 @@ def test_resampled_medians_equal_the_loop_in_every_resample(censoring):
     generator = np.random.default_rng(4)
     times = generator.exponential(size=60).round(1)
     observed = {
-        "none": np.ones(60, bool), "after": times < 1.0, "anywhere": generator.random(60) < 0.6, "all": np.zeros(60, bool),
+        "none": np.ones(60, bool), "after": times < 1.0, "anywhere": generator.random(60) < 0.6,
+        "all": np.zeros(60, bool),
     }[censoring]  # fmt: skip
     if censoring == "after":
         times = np.minimum(times, 1.0)

@@ -19,9 +19,10 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Use:
-    """What becomes of some columns: one figure each. `divisor`: a yardstick. `rows`: observations a rate rests on.
+    """What becomes of some columns: one figure each. `divisor`: a yardstick.
 
-    `terms`: (k, references) what one more count of each reference adds.
+    `rows`: (k,) observations per image that a rate rests on, infinite where each is a share itself. `terms`: (k,
+    references) what one more count of each reference adds.
     """
 
     keys: Sequence[Key]
@@ -78,7 +79,8 @@ class Collector:
     def _figures(sums: Singles, use: Use, place: slice, weights: Integers, means: Floats, samples: Integers) -> Figures:
         with np.errstate(divide="ignore", invalid="ignore"):
             draws = sums[place] / sums[weights]
-            figures = Figures.of_means(use.keys, means, draws, samples, use.rows)
+            rows = None if use.rows is None else samples * use.rows
+            figures = Figures.of_means(use.keys, means, draws, samples, rows)
             if use.divisor is None:
                 return figures
             divisor = np.where(use.divisor.draws > 0, use.divisor.draws, np.nan).astype(np.float32)

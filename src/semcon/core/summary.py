@@ -163,7 +163,7 @@ class Summary:
         for name, index in groups.items():
             collector = Collector(self.images, index)
             key = Key(None, None, "random", None, None, "accuracy", name, "mean")
-            collector.add(right[None, index], [Use([key], rows=np.array([float(len(index))]))])
+            collector.add(right[None, index], [Use([key], rows=np.ones(1))])
             parts.append(collector.figures())
         return Figures.concat(parts)
 
@@ -207,7 +207,7 @@ class _CellCollector(Collector):
         values = self._values(gauge, quantity)
         if values is not None:
             terms = None if gauge is None or not self.summary.shared else self._terms(gauge, quantity)
-            self.add(values, [Use(self._keys(gauge, quantity, "mean"), rows=self._rows(quantity, values), terms=terms)])
+            self.add(values, [Use(self._keys(gauge, quantity, "mean"), rows=self._rows(quantity), terms=terms)])
 
     def changes(self, gauge: GaugeInfo, *, plain: bool) -> None:
         """Both relative changes, and the `plain` one; images without a yardstick drop out of both sums."""
@@ -260,10 +260,9 @@ class _CellCollector(Collector):
         terms = self._nearness[gauge.name]
         return terms.share if quantity == "discontinuity" else terms.chance
 
-    def _rows(self, quantity: str, values: npt.NDArray[np.float32]) -> Floats | None:
-        """How many observations a rate rests on: images times draws; more than that where each is a share itself."""
+    def _rows(self, quantity: str) -> Floats | None:
+        """Observations per image behind a rate: its draws; no limit where each is a share itself."""
         if quantity not in RATES:
             return None
-        if quantity in ("discontinuity", "any_nearer_20"):
-            return np.full(len(values), np.inf)
-        return np.count_nonzero(~np.isnan(values), axis=1) * np.array(self.cells.draws[self.chosen], np.float64)
+        draws = np.array(self.cells.draws[self.chosen], np.float64)
+        return np.full_like(draws, np.inf) if quantity in ("discontinuity", "any_nearer_20") else draws

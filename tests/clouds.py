@@ -49,7 +49,9 @@ def yardsticks(
     same = (group[:, None] == group[references][None]) & ~own
     with np.errstate(invalid="ignore"):
         within = (distance * same).sum(1) / same.sum(1)
-    return total / mass, within, [np.sort(row[kept]) for row, kept in zip(distance, same, strict=True)]
+    with np.errstate(invalid="ignore"):
+        spread = total / mass
+    return spread, within, [np.sort(row[kept]) for row, kept in zip(distance, same, strict=True)]
 
 
 def table(
