@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -214,11 +214,18 @@ class Record(_Plain):
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """`record.json` in a folder, whole or not at all."""
+    """`record.json` in a folder, whole or not at all. Errors: `SemconError` where it cannot be written."""
     target = folder / "record.json"
     temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record.to_json(), allow_nan=False, ensure_ascii=False, separators=(",", ":")))
-    os.replace(temporary, target)
+    text = json.dumps(record.to_json(), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SemconError(
+            f"cannot write {target}: {error.strerror or error}. Make room or choose another --out"
+        ) from None
     return target
 
 
@@ -230,9 +237,12 @@ def read_record(folder: Path) -> Record:
         hint = f"; {beside.name} beside it is unfinished: audit again with --resume" if beside.exists() else ""
         raise SemconError(f"{folder} is no run folder: it has no record.json{hint}")
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        version = plain.pop("schema")
-    except (ValueError, KeyError, AttributeError, OSError) as error:
+        read: Any = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(read, dict) or "schema" not in read:
+            raise ValueError("it is no record of semcon's, or names no schema")
+        plain = cast(dict[str, Any], read)
+        version: object = plain.pop("schema")
+    except (ValueError, OSError) as error:
         raise SemconError(f"{path} is damaged: {error}. Audit again") from None
     if version != SCHEMA:
         raise SemconError(f"{path} has schema {version}, this semcon reads {SCHEMA}: use the version that wrote it")
