@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from rich.console import Console
 
-from semcon.core.bootstrap import percentiles
+from semcon.core.bootstrap import TAIL, percentiles
 from semcon.core.errors import SemconError
-from semcon.core.figures import RATES, Figures
+from semcon.core.figures import Figures, Key
 from semcon.core.intervals import difference_interval
 from semcon.core.profile import profile_figures
-from semcon.core.record import PerturbationRecord
+from semcon.core.record import PerturbationRecord, Record
 from semcon.core.summary import Summary
-from semcon.core.table import SampleTable
 from semcon.report.differences import DifferenceRow, DifferenceTable
 from semcon.report.html import render
 from semcon.report.numbers import decimals, number, plain, words
@@ -35,7 +33,10 @@ MOST = 40
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of the second run minus the same of the first, paired image by image; 95 % interval."""
+    """One figure of the second run minus the same of the first, paired image by image; 95 % interval.
+
+    `low` and `high` are None where there is none: a single image, or a median that too many resamples do not reach.
+    """
 
     perturbation: str | None
     severity: float | None
@@ -48,8 +49,8 @@ class Difference:
     first: float
     second: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     samples: int
 
 
@@ -65,7 +66,10 @@ class Comparison:
 
 
 def compare(first: RunRecord, second: RunRecord) -> Comparison:
-    """Every figure that both runs have, for all images. Errors: `SemconError` naming the setting that differs."""
+    """Every figure that both runs have, but the raw change, which has the scale of each model's representation.
+
+    Errors: `SemconError` naming the setting that differs.
+    """
     check_comparable(first, second)
     names = [name for name in _perturbations(first) if name in _perturbations(second)]
     gauges = tuple(name for name in _gauges(first) if name in _gauges(second))
@@ -81,19 +85,27 @@ def compare(first: RunRecord, second: RunRecord) -> Comparison:
 
 
 def check_comparable(first: RunRecord, second: RunRecord) -> None:
-    """Errors: `SemconError` where canvas, seed, draws, images, version, or a common perturbation's ladder differ."""
+    """Errors: `SemconError` where images or a setting differ that figures depend on, with both values."""
     a, b = first.record, second.record
     settings: list[tuple[str, object, object]] = [
         ("canvas", _canvas(first), _canvas(second)),
         ("seed", a.settings.seed, b.settings.seed),
         ("draws", a.settings.draws, b.settings.draws),
         ("evaluation version", a.settings.evaluation_version, b.settings.evaluation_version),
+        ("primary gauge", a.settings.primary, b.settings.primary),
     ]
+    if a.settings.worst is not None and b.settings.worst is not None:
+        settings.append(("search", a.settings.worst, b.settings.worst))
     for name, one in _perturbations(first).items():
         two = _perturbations(second).get(name)
         if two is not None:
             settings.append((f"ladder of {name}", _ladder(one), _ladder(two)))
             settings.append((f"version of {name}", one.version, two.version))
+            settings.append((f"number of draws of {name}", one.draws, two.draws))
+    known = {gauge.name: gauge.homogeneous for gauge in b.settings.gauges}
+    for gauge in a.settings.gauges:
+        if gauge.name in known:
+            settings.append((f"scale-freeness of {gauge.name}", gauge.homogeneous, known[gauge.name]))
     for name, was, now in settings:
         if was != now:
             raise SemconError(
@@ -190,7 +202,17 @@ def _canvas(run: RunRecord) -> str:
 
 def _summary(run: RunRecord, gauges: tuple[str, ...]) -> Summary:
     settings = run.record.settings
-    return Summary(run.samples, settings.seed, settings.primary, only=gauges, subsets="all")
+    return Summary(run.samples, settings.seed, settings.primary, output_names(run.record), only=gauges)
+
+
+def output_names(record: Record) -> list[str]:
+    """A name for every output of a run's model: the data's where it has one, else the model's, else its number."""
+    names = [str(number) for number in range(record.subject.outputs)]
+    if record.subject.classes is not None:
+        names = [own or number for own, number in zip(record.subject.classes, names, strict=True)]
+    for output, name in zip(record.data.class_of_output or (), record.data.classes or (), strict=False):
+        names[output] = name
+    return names
 
 
 def _differences(first: Iterator[Figures], second: Iterator[Figures]) -> Iterator[Difference]:
@@ -199,18 +221,26 @@ def _differences(first: Iterator[Figures], second: Iterator[Figures]) -> Iterato
     if one is None or two is None:
         return
     places = {key: row for row, key in enumerate(two.keys)}
-    pairs = [(row, places[key]) for row, key in enumerate(one.keys) if key in places]
+    pairs = [(row, places[key]) for row, key in enumerate(one.keys) if key in places and _has_a_common_scale(key)]
     pairs = [(a, b) for a, b in pairs if np.isfinite(one.values[a]) and np.isfinite(two.values[b])]
     if not pairs:
         return
-    left, right = (np.array(part) for part in zip(*pairs, strict=True))
-    low, high = _bounds(one, two, left, right)
-    for number_, (a, b) in enumerate(pairs):
+    one, two = one.take([a for a, _ in pairs]), two.take([b for _, b in pairs])
+    low, high = paired_bounds(one, two)
+    for row, key in enumerate(one.keys):
         yield Difference(
-            *one.keys[a], first=float(one.values[a]), second=float(two.values[b]),
-            difference=float(two.values[b] - one.values[a]), low=float(low[number_]), high=float(high[number_]),
-            samples=int(one.samples[a]),
+            *key, first=float(one.values[row]), second=float(two.values[row]),
+            difference=float(two.values[row] - one.values[row]), low=_known(low[row]), high=_known(high[row]),
+            samples=int(min(one.samples[row], two.samples[row])),
         )  # fmt: skip
+
+
+def _has_a_common_scale(key: Key) -> bool:
+    return key.quantity != "change" or key.representation == "pixels"
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _collected(figures: Iterator[Figures]) -> Figures | None:
@@ -218,24 +248,28 @@ def _collected(figures: Iterator[Figures]) -> Figures | None:
     return Figures.concat(parts) if parts else None
 
 
-def _bounds(
-    one: Figures, two: Figures, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]
-) -> tuple[Floats, Floats]:
-    """Percentiles of the paired differences; rates by Newcombe's method from both intervals and their correlation."""
-    a, b = one.draws[left].astype(np.float64), two.draws[right].astype(np.float64)
+def paired_bounds(one: Figures, two: Figures) -> tuple[Floats, Floats]:
+    """95 % intervals of two - one, figure by figure: (k,), (k,); NaN where there is none.
+
+    Percentiles of the paired differences; rates by Newcombe's method from both intervals and their correlation.
+    """
+    a, b = one.draws.astype(np.float64), two.draws.astype(np.float64)
+    beyond = np.isinf(a) | np.isinf(b)  # a median that this resample does not reach
     with np.errstate(invalid="ignore"):
-        drawn = np.where(np.isfinite(a) & np.isfinite(b), b - a, np.nan)
+        drawn = np.where(beyond, np.nan, b - a)
+        value = two.values - one.values
     low, high = percentiles(drawn)
-    rate = np.array([one.keys[row].quantity in RATES for row in left])
+    low, high = np.fmin(low, value), np.fmax(high, value)
+    none = (beyond.mean(axis=1) > TAIL) | (np.minimum(one.samples, two.samples) < 2)
+    low, high = np.where(none, np.nan, low), np.where(none, np.nan, high)
+    rate = ~np.isnan(one.rows) & ~np.isnan(two.rows)
     if rate.any():
-        before, after = _with_bounds(one, left[rate]), _with_bounds(two, right[rate])
-        low[rate], high[rate] = difference_interval(before, after, _correlation(a[rate], b[rate]))
+        (p_low, p_high), (q_low, q_high) = one.bounds(), two.bounds()
+        low[rate], high[rate] = difference_interval(
+            (one.values[rate], p_low[rate], p_high[rate]), (two.values[rate], q_low[rate], q_high[rate]),
+            _correlation(a[rate], b[rate]),
+        )  # fmt: skip
     return low, high
-
-
-def _with_bounds(figures: Figures, rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-    low, high = figures.bounds()
-    return figures.values[rows], low[rows], high[rows]
 
 
 def _correlation(a: Floats, b: Floats) -> Floats:
@@ -247,17 +281,12 @@ def _correlation(a: Floats, b: Floats) -> Floats:
 
 def _profile(first: RunRecord, second: RunRecord, families: dict[str, str]) -> Iterator[Difference]:
     """The families' figures; `perturbation` is the family."""
-    parts: list[Figures] = []
-    for run in (first, second):
-        table, settings = run.samples, run.record.settings
-        common = SampleTable(
-            table.images, table.rows.filter(pl.col("perturbation").is_in(list(families))), table.gauges
-        )
-        found = profile_figures(common, families, seed=settings.seed, primary=settings.primary)
-        if found is None:
-            return
-        parts.append(found)
-    yield from _differences(iter(parts[:1]), iter(parts[1:]))
+    one, two = (
+        profile_figures(run.samples, families, seed=run.record.settings.seed, primary=run.record.settings.primary)
+        for run in (first, second)
+    )
+    if one is not None and two is not None:
+        yield from _differences(iter([one]), iter([two]))
 
 
 def _table(comparison: Comparison, first: str, second: str) -> DifferenceTable:
@@ -265,7 +294,9 @@ def _table(comparison: Comparison, first: str, second: str) -> DifferenceTable:
     shown = [
         one
         for one in comparison.differences
-        if one.quantity in SHOWN and (one.representation is None or f"{one.representation}.{one.distance}" == primary)
+        if one.quantity in SHOWN
+        and one.subset == "all"
+        and (one.representation is None or f"{one.representation}.{one.distance}" == primary)
     ]
     ordered = sorted(shown, key=lambda one: -abs(one.difference) if one.quantity != "critical_severity" else 0)
     rows = tuple(_row(one) for one in [*comparison.profile, *ordered[:MOST]] if one.quantity in SHOWN)
@@ -281,10 +312,13 @@ def _row(one: Difference) -> DifferenceRow:
     severity = "" if one.severity is None else f" {plain(one.severity)}"
     worst = ", worst case" if one.draws == "worst" else ""
     places = decimals(one.difference, one.low, one.high)
-    sign = "plus" if one.low > 0 else "minus" if one.high < 0 else ""
+    interval, sign = "", ""
+    if one.low is not None and one.high is not None:
+        interval = f" [{one.low:+.{places}f}, {one.high:+.{places}f}]"
+        sign = "plus" if one.low > 0 else "minus" if one.high < 0 else ""
     return DifferenceRow(
         key=f"{name}|{severity.strip()}|{one.draws}|{one.quantity}",
         what=f"{FAMILIES.get(name, words(name))}{severity}{worst}", quantity=QUANTITIES.get(one.quantity, one.quantity),
         first=number(one.first), second=number(one.second), sign=sign, mean=one.difference,
-        difference=f"{one.difference:+.{places}f} [{one.low:+.{places}f}, {one.high:+.{places}f}]",
+        difference=f"{one.difference:+.{places}f}{interval}",
     )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 import clouds
-from semcon.compare import _bounds
+from semcon.compare import paired_bounds
 from semcon.core.bootstrap import Weights
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import Figures, Key
@@ -206,8 +206,7 @@ def test_paired_differences_of_rates(both, first, second, repeats):
             collector = Collector(samples, np.arange(400))
             collector.add(flips.astype(np.float32)[None], [Use([KEY], rows=np.ones(1))])
             figures.append(collector.figures())
-        place = np.zeros(1, np.int64)
-        low, high = _bounds(figures[0], figures[1], place, place)
+        low, high = paired_bounds(figures[0], figures[1])
         return bool(low[0] <= second - first <= high[0])
 
     assert at_least(0.94, repeats) <= coverage(covers, repeats) <= 1

@@ -37,8 +37,9 @@ class Torchvision:
         if self.weights is not None:
             load_weights(network, self.weights)
         names = None if default is None else tuple(default.meta["categories"])
+        preprocessing = None if default is None else _preprocessing(default)
         return Built(
-            network.eval(), self.name, f"torchvision:{self.name}", None if default is None else _preprocessing(default), names,
+            network.eval(), self.name, f"torchvision:{self.name}", preprocessing, names,
             weights=self.weights or str(default),
         )  # fmt: skip
 

@@ -27,11 +27,14 @@ class Depth:
 
 
 def depths(runs: Sequence[Reading]) -> tuple[Depth, ...]:
-    """A figure for every run that looked at more than one representation; one axis for all."""
-    several = [run for run in runs if len(run.depth()) > 1]
-    curves = {run.label: _by_family(run) for run in several}
-    top = top_of([curve for families in curves.values() for members in families.values() for curve in members])
-    return tuple(_depth(run, curves[run.label], top) for run in several)
+    """A figure per family for every run that looked at more than one representation; a family has one axis in all."""
+    several = [(run, _by_family(run)) for run in runs if len(run.depth()) > 1]
+    together: dict[str, list[Curve]] = {}
+    for _, families in several:
+        for family, curves in families.items():
+            together.setdefault(family, []).extend(curves)
+    tops = {family: top_of(curves) for family, curves in together.items()}
+    return tuple(_depth(run, families, tops) for run, families in several)
 
 
 def depth_rows(runs: Sequence[Reading]) -> list[tuple[str | float | None, ...]]:
@@ -67,14 +70,14 @@ def _by_family(run: Reading) -> dict[str, list[Curve]]:
     return families
 
 
-def _depth(run: Reading, families: dict[str, list[Curve]], top: float) -> Depth:
+def _depth(run: Reading, families: dict[str, list[Curve]], tops: dict[str, float]) -> Depth:
     gauges = run.depth()
     names, places = [_name(gauge) for gauge in gauges], [gauge.representation for gauge in gauges]
     unlike = frozenset(place for place, gauge in enumerate(gauges) if not gauge.homogeneous)
     figures = tuple(
         (
             FAMILIES.get(family, words(family)),
-            depth_panel(FAMILIES.get(family, family), places, members, top=top, unlike=unlike),
+            depth_panel(FAMILIES.get(family, family), places, members, top=tops[family], unlike=unlike),
         )
         for family, members in families.items()
     )

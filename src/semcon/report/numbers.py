@@ -22,7 +22,7 @@ def number(value: float | None, places: int | None = None) -> str:
     if value == 0:
         return "0"
     if abs(value) < 5e-5 and places is None:
-        return f"{value:.1e}"
+        return f"{value:.0e}"
     text = f"{value:.{decimals(value) if places is None else places}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
@@ -70,3 +70,9 @@ def short(text: str, length: int = 48) -> str:
         return text
     head = (length - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def sentence(text: str) -> str:
+    """A message with a capital letter at its beginning and a stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) or not text else ".")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from semcon.core.record import Estimate
 from semcon.report.differences import DifferenceTable
-from semcon.report.numbers import decimals, interval, number, plain, words
+from semcon.report.numbers import decimals, interval, number, plain, sentence, words
 from semcon.report.profile_table import Cell, ProfileTable, profile_table
 from semcon.report.reading import Reading
 
@@ -81,7 +81,8 @@ def _profile(console: Console, runs: Sequence[Reading]) -> Table:
     """Families as rows; with several runs a row per run under each family."""
     profile = profile_table(runs)
     several = len(runs) > 1
-    kept, barred = _fitting(console, profile, names=37 if several else 18)
+    longest = max(len(visible(run.label)) for run in runs)
+    kept, barred = _fitting(console, profile, names=19 + min(18, longest) if several else 17)
     table = _table(f"continuity profile: mean {_sign(console)} half the 95 % interval; random draws")
     table.add_column("family", no_wrap=True)
     if several:
@@ -152,35 +153,42 @@ def _most_affected(console: Console, run: Reading) -> Table:
 
 
 def _differences(console: Console, table: DifferenceTable, most: int = 12) -> Table:
+    """The first rows; both runs' own figures only where there is room."""
     made = _table(visible(table.caption))
-    for title in ("what", "quantity", visible(table.first), visible(table.second), "difference"):
-        made.add_column(title, overflow="fold")
+    titles = ["what", "quantity", visible(table.first), visible(table.second), "difference"]
+    shown = [0, 1, 4] if 66 + sum(max(9, len(title)) for title in titles[2:4]) > console.width else [0, 1, 2, 3, 4]
+    for place in shown:
+        made.add_column(titles[place], overflow="fold")
     for row in table.rows[:most]:
         style = "bold" if row.sign else "dim"
-        made.add_row(*map(Text, (row.what, row.quantity, row.first, row.second)), Text(row.difference, style))
+        cells = [*map(Text, (row.what, row.quantity, row.first, row.second)), Text(row.difference, style)]
+        made.add_row(*(cells[place] for place in shown))
     if len(table.rows) > most:
         made.caption = f"{len(table.rows) - most} more in the report"
+        made.caption_justify = "left"
     return made
 
 
 def _findings(console: Console, run: Reading, *, named: bool) -> None:
     for finding in run.findings:
         head = Text.assemble(
-            (f"{finding.severity} ", _STYLES[finding.severity]), (f"{finding.code}: ", "bold"), visible(finding.message)
+            (f"{finding.severity} ", _STYLES[finding.severity]),
+            (f"{finding.code}: ", "bold"),
+            visible(sentence(finding.message)),
         )
         console.print()
         if named:
             head = Text.assemble((f"{visible(run.label)} ", "dim"), head)
         console.print(head)
-        console.print(Text(f"  {visible(finding.remedy)}", "dim"))
+        console.print(Text(f"  {visible(sentence(finding.remedy))}", "dim"))
 
 
 def _verdict(console: Console, run: Reading, *, named: bool) -> None:
     console.print()
     if named:
         console.print(Text(visible(run.label), "bold"))
-    for sentence in run.record.verdict:
-        console.print(Text(visible(sentence)))
+    for part in run.record.verdict:
+        console.print(Text(visible(part)))
 
 
 def _written(console: Console, entry: Estimate | Cell | None) -> Text:

@@ -38,8 +38,9 @@
     const STEP = Number(list.dataset.step);
     let room = STEP;
     const of = (card, key) => Number(card.dataset[key] || "-Infinity");
+    const drawn = () => form.elements.draws?.value ?? "";
     const change = (card) => {
-      const draws = form.elements.draws.value;
+      const draws = drawn();
       return draws ? of(card, draws) : Math.max(of(card, "random"), of(card, "worst"));
     };
     const orders = {
@@ -51,17 +52,18 @@
     const matches = (card, control, key) => !control || !control.value || card.dataset[key] === control.value;
 
     function show() {
-      const { perturbation, kind, run, draws, evidence, order } = form.elements;
+      const { perturbation, kind: classes, run, evidence, order } = form.elements;
+      const draws = drawn();
       const fits = all.filter((card) =>
-        matches(card, perturbation, "perturbation") && matches(card, kind, "kind") && matches(card, run, "run")
-        && (!draws.value || draws.value in card.dataset) && (!evidence.checked || card.dataset.evidence === "1"));
+        matches(card, perturbation, "perturbation") && matches(card, classes, "kind") && matches(card, run, "run")
+        && (!draws || draws in card.dataset) && (!evidence.checked || card.dataset.evidence === "1"));
       fits.sort((a, b) => orders[order.value](a, b) || orders.mixed(a, b));
       const seen = new Set(fits.slice(0, room));
       list.append(...fits, ...all.filter((card) => !fits.includes(card)));
       for (const card of all) {
         card.hidden = !seen.has(card);
         for (const copy of card.querySelectorAll(".copy")) {
-          copy.hidden = Boolean(draws.value) && copy.dataset.draws !== draws.value;
+          copy.hidden = Boolean(draws) && copy.dataset.draws !== draws;
         }
       }
       said.textContent = fits.length > seen.size ? `${seen.size} of ${fits.length} shown` : `${fits.length} shown`;
