@@ -113,7 +113,7 @@ class Material:
 def default_batch_size(subject: Subject) -> int:
     """Images per pass: as many as keep a core's caches or a GPU busy."""
     pixels = subject.canvas.height * subject.canvas.width
-    budget = 128 * 1024 if subject.device.type == "cpu" else 2048 * 1024
+    budget = 64 * 1024 if subject.device.type == "cpu" else 2048 * 1024
     return max(16, min(1024, 2 ** round(math.log2(max(1, budget / pixels)))))
 
 
