@@ -17,7 +17,7 @@ class Timm:
     """`name`: `resnet18`, `resnet18.a1_in1k`, `hf-hub:ORG/NAME`.
 
     `weights`: None fetches the pretrained ones, "none" keeps random ones, else a file. Preprocessing is the network's
-    own configuration: input size, crop share and mode, interpolation, mean and std.
+    own configuration: input size, crop share and mode, interpolation, mean and std. ImageNet's classes are known.
     """
 
     name: str
@@ -46,7 +46,21 @@ class Timm:
             load_weights(network, self.weights)
         config = resolve_data_config({}, model=network)
         source = self.name if remote else f"timm:{self.name}"
-        return Built(network.eval(), self.name.rpartition("/")[2], source, _preprocessing(config), weights=self.weights)
+        return Built(
+            network.eval(), self.name.rpartition("/")[2], source, _preprocessing(config), _class_names(network),
+            weights=self.weights,
+        )  # fmt: skip
+
+
+def _class_names(network: Any) -> tuple[str, ...] | None:
+    """The names that come with the weights, else ImageNet's WordNet identifiers (n01440764, ...) where it is that."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset  # pyright: ignore[reportPrivateImportUsage]
+
+    named = network.pretrained_cfg.get("label_names")
+    subset = infer_imagenet_subset(network)
+    if not named and subset is not None:
+        named = ImageNetInfo(subset).label_names()
+    return tuple(named) if named and len(named) == network.num_classes else None
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:
