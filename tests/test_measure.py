@@ -13,7 +13,7 @@ from torch import nn
 from semcon.canvas import Canvas
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
-from semcon.core.registry import load
+from semcon.core.registry import available, load
 from semcon.core.table import SampleTable
 from semcon.evaluations.continuity import Continuity
 from semcon.loading import Batch, batches, scan
@@ -103,6 +103,20 @@ def assert_same(
     for column in columns:
         one, two = left[column].to_numpy().astype(float), right[column].to_numpy().astype(float)
         np.testing.assert_allclose(one, two, rtol=rtol, atol=atol, err_msg=column)
+
+
+def test_every_perturbation_goes_through_search_and_bisection() -> None:
+    """On their own ladders, integers beside floats: a row for each (severity, kind), one critical severity an image."""
+    ladders = {name: load("perturbations", name)() for name in available("perturbations")}
+    every = tuple(Trial(name, one, tuple(float(s) for s in one.ladder[-2:])) for name, one in ladders.items())
+    settings = SearchSettings(steps=2, restarts=1, best_of=2)
+    table = measured(Small(), images(5), Plan(every, GAUGES, draws=1, worst=settings, critical=True))
+    kinds = table.rows.group_by("perturbation", "draws").len()
+    expected = {
+        (t.name, kind): 5 * len(t.severities) for t in every for kind in ("random", "worst_change", "worst_flip")
+    }
+    expected |= {(t.name, "critical"): 5 for t in every}
+    assert {(name, kind): count for name, kind, count in kinds.iter_rows()} == expected
 
 
 SCALE_FREE = ["prediction", "clean_prediction", "others", "logits.l2.nearer", "logits.cosine.nearer"]
@@ -204,7 +218,7 @@ def test_gradient_norm_agrees_with_finite_differences():
 
         slope = (margin(x[i : i + 1] + step) - margin(x[i : i + 1] - step)) / 2e-5
         value = table.images.sort("position")["gradient_norm"][i]
-        assert value == pytest.approx(slope / float(top[0] - top[1]), rel=1e-3)
+        assert value == pytest.approx(slope / (top[0] - top[1]).item(), rel=1e-3)
 
 
 def test_worst_rows_are_never_milder_than_random_rows():

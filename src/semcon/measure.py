@@ -376,7 +376,7 @@ class _Rows:
         self.values.append(values)
 
     def critical(self, name: str, severity: Tensor, censored_at: float) -> None:
-        self.criticals.append((name, severity, censored_at))
+        self.criticals.append((name, severity, float(censored_at)))
 
     def frame(self) -> pl.DataFrame:
         """The rows of this batch, in the table's schema."""
