@@ -43,6 +43,7 @@ from semcon.measure import Plan, Trial
 from semcon.partial import PartialRun
 from semcon.progress import Progress
 from semcon.references import Index
+from semcon.report.numbers import counted
 from semcon.run_record import RunRecord
 from semcon.subject import Subject
 
@@ -241,8 +242,8 @@ def _outlook(subject: Subject, plan: Plan, scan: Scan, seconds: float, done: int
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
     return (
-        f"{subject.name}: {len(scan.ids)} images{resumed}{bad} x {copies} copies "
-        f"under {len(plan.trials)} perturbations on {subject.device}: about {minutes}"
+        f"{subject.name}: {copies} copies of each of {len(scan.ids)} images{resumed}{bad}, "
+        f"under {counted(len(plan.trials), 'perturbation')}, on {subject.device}: about {minutes}"
     )
 
 

@@ -19,7 +19,7 @@ class SkippedImages(Check):
         names = ", ".join(evidence.skipped[:5]) + (", ..." if len(evidence.skipped) > 5 else "")
         return [
             self.finding(
-                f"{len(evidence.skipped)} images could not be read and were left out: {names}",
+                f"{len(evidence.skipped)} of the images could not be read, left out: {names}",
                 "repair or remove them: what fails to decode may not be a random sample",
             )
         ]

@@ -86,10 +86,11 @@ def _flips(estimates: Sequence[Estimate]) -> str:
     if not cells:
         return "How often the prediction changes was not measured."
     top = max(cells, key=_mean)
-    return (
-        f"The prediction changes most often under {_where(top)}, for {_share(top)} of the copies; without labels it "
-        "cannot be counted how many images of the same class are nearer than a copy."
-    )
+    if top.mean == 0:
+        start = f"The prediction never changed under random draws (at most {_percent(max(e.high or 0 for e in cells))})"
+    else:
+        start = f"The prediction changes most often under {_where(top)}, for {_share(top)} of the copies"
+    return f"{start}; without labels it cannot be counted how many images of the same class are nearer than a copy."
 
 
 def _control(estimates: Sequence[Estimate], accuracy: Estimate | None) -> str:

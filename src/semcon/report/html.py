@@ -23,7 +23,7 @@ from semcon.report.differences import HEADER as DIFFERENCE_HEADER
 from semcon.report.differences import DifferenceTable, difference_rows
 from semcon.report.downloads import csv_uri
 from semcon.report.meanings import MEANINGS, READING
-from semcon.report.numbers import duration, interval, number, plain, sentence, short, words
+from semcon.report.numbers import counted, duration, interval, number, plain, sentence, short, words
 from semcon.report.profile_table import HEADER as PROFILE_HEADER
 from semcon.report.profile_table import profile_rows, profile_table
 from semcon.report.reading import QUANTITIES, SEVERITIES, Reading
@@ -75,6 +75,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     filters = cast(dict[str, Callable[..., str]], environment.filters)  # pyright: ignore[reportUnknownMemberType]
     filters.update(
+        counted=counted,
         sentence=sentence,
         short=short,
         words=words,

@@ -76,3 +76,8 @@ def sentence(text: str) -> str:
     """A message with a capital letter at its beginning and a stop at its end."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) or not text else ".")
+
+
+def counted(number: int, what: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

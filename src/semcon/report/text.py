@@ -11,7 +11,7 @@ from rich.text import Text
 
 from semcon.core.record import Estimate
 from semcon.report.differences import DifferenceTable
-from semcon.report.numbers import decimals, interval, number, plain, sentence, words
+from semcon.report.numbers import counted, decimals, interval, number, plain, sentence, words
 from semcon.report.profile_table import Cell, ProfileTable, profile_table
 from semcon.report.reading import Reading
 
@@ -61,7 +61,7 @@ def _heading(console: Console, run: Reading) -> None:
     size = f"{canvas.width} x {canvas.height}"
     parts = [
         f"{record.data.images} images at {size}",
-        f"{len(record.settings.perturbations)} perturbations",
+        counted(len(record.settings.perturbations), "perturbation"),
         draws + worst,
     ]
     if run.accuracy:
