@@ -35,6 +35,19 @@ def test_files_are_resized_and_cropped_as_torchvision_does(size, resize):
     np.testing.assert_array_equal(levels(found).round(), np.asarray(expected))
 
 
+@pytest.mark.parametrize("resize", [7, 8, 9, 11, 12])
+@pytest.mark.parametrize("size", [(8, 8), (8, 9), (9, 8), (11, 10), (10, 13)])
+def test_the_canvas_has_its_size_whatever_the_resize(size, resize):
+    """Reference: torchvision's Resize and CenterCrop; odd differences, to crop or to pad, are shared as it does."""
+    functional = import_torchvision("torchvision.transforms.functional")
+    nearest = import_torchvision("torchvision.transforms").InterpolationMode.NEAREST
+    for image in (picture(7, 7), picture(8, 8), picture(8, 13), picture(14, 9)):
+        expected = functional.center_crop(functional.resize(Image.fromarray(image), [resize], nearest), size)
+        found = Canvas(*size, resize=resize, interpolation="nearest").fit(image)
+        assert found.shape == (3, *size)
+        np.testing.assert_array_equal(levels(found).round(), np.asarray(expected))
+
+
 @pytest.mark.parametrize("interpolation", RESAMPLING)
 def test_interpolations_and_squash_are_those_of_pil(interpolation):
     """Reference: PIL's resize of both sides."""

@@ -77,18 +77,24 @@ def _read(path: Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise SemconError(f"{path} is not a readable safetensors file: {error}") from None
     try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start != b"PK\x03\x04" and start[:1] != b"\x80":
+            raise ValueError("it is no file that torch.save wrote")
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise SemconError(
             f"{path} holds more than tensors, and semcon does not run code from weight files: save "
             "model.state_dict() with torch.save, or better with safetensors.torch.save_file"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # torch.load fails in many ways on what is cut short or no pickle
         raise SemconError(f"cannot read the weights in {path}: {error}") from None
     for key in ("state_dict", "model", "net"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
+    ):
         raise SemconError(f"{path} holds no state dict (names to tensors), but {type(loaded).__name__}")
     return dict(loaded)
 
@@ -106,6 +112,8 @@ def build_subject(
 ) -> Subject:  # fmt: skip
     """The subject: what the user gave, else the source's own configuration, else the common size and no normalisation.
 
+    Each of size, mean and std alone: the source's other values stay.
+
     Errors: `SemconError` for images of mixed sizes without a size to bring them to.
     """
     own = built.preprocessing
@@ -117,10 +125,9 @@ def build_subject(
         canvas = Canvas(*common_size)
     else:
         raise SemconError("the images have different sizes and the model names none: give --size N (pixels)")
-    if mean is None and std is None and own is not None:
-        mean, std, origin = own.mean, own.std, own.origin
-    else:
-        origin = "default" if mean is None and std is None else "given"
+    origin = "given" if mean is not None or std is not None else own.origin if own is not None else "default"
+    if own is not None:
+        mean, std = mean or own.mean, std or own.std
     return Subject(
         built.model, name=name or built.name, canvas=canvas, source=built.source,
         mean=mean or (0.0,), std=std or (1.0,), classes=classes or built.classes, preprocessing=origin,

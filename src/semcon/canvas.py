@@ -27,7 +27,8 @@ class Canvas:
     """Size and how images get there.
 
     `resize`: the shorter side before the crop; None means the canvas's own (and no resampling where the size already
-    fits). `crop`: "center", or "squash" (both sides resized, nothing cropped).
+    fits). `crop`: "center" keeps the image's proportions, "squash" brings it to the canvas's; both crop the middle, and
+    pad with black where there is less than the canvas.
     """
 
     height: int
@@ -46,10 +47,7 @@ class Canvas:
         height, width = self._scaled(image.shape[0], image.shape[1])
         if (height, width) != image.shape[:2]:
             image = self._resample(image, height, width)
-        top, left = round((height - self.height) / 2), round((width - self.width) / 2)
-        if top < 0 or left < 0:
-            image = np.pad(image, ((-min(top, 0),) * 2, (-min(left, 0),) * 2, (0, 0)))
-        image = image[max(top, 0) :, max(left, 0) :][: self.height, : self.width]
+        image = self._cropped(image)
         tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
         tensor = tensor.float().div_(255) if image.dtype == np.uint8 else tensor.float()
         return tensor.expand(3, -1, -1) if tensor.shape[0] == 1 else tensor
@@ -58,11 +56,21 @@ class Canvas:
         if self.resize is None and (height, width) == (self.height, self.width):
             return height, width
         if self.crop == "squash":
-            return self.height, self.width
+            own = min(self.height, self.width)
+            return (self.resize or own) * self.height // own, (self.resize or own) * self.width // own
         shorter = self.resize or max(self.height, self.width)
         if height <= width:
             return shorter, max(shorter, int(shorter * width / height))
         return max(shorter, int(shorter * height / width)), shorter
+
+    def _cropped(self, image: NDArray[Any]) -> NDArray[Any]:
+        """The middle, by the rule of torchvision's CenterCrop."""
+        height, width = image.shape[:2]
+        rows, columns = max(self.height - height, 0), max(self.width - width, 0)
+        if rows or columns:
+            image = np.pad(image, ((rows // 2, (rows + 1) // 2), (columns // 2, (columns + 1) // 2), (0, 0)))
+        top, left = round(max(height - self.height, 0) / 2), round(max(width - self.width, 0) / 2)
+        return image[top : top + self.height, left : left + self.width]
 
     def _resample(self, image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         if self.interpolation not in RESAMPLING:

@@ -72,6 +72,28 @@ def test_timm_by_name_preprocesses_as_timm_does(timm):
     assert not built.model.training
 
 
+@pytest.mark.parametrize(
+    ("size", "share"), [((3, 64, 64), 0.9), ((3, 64, 64), 0.95), ((3, 96, 64), 0.9), ((3, 64, 96), 1.0)]
+)
+def test_timms_squash_resizes_both_sides_and_crops(timm, monkeypatch, size, share):
+    """Reference: timm's own transform."""
+    resolve = timm.data.resolve_data_config
+    squash = {"crop_mode": "squash", "crop_pct": share, "input_size": size}
+    monkeypatch.setattr(timm.data, "resolve_data_config", lambda *given, **named: resolve(*given, **named) | squash)
+    built = Timm(SMALL, "none").build()
+    config = timm.data.resolve_data_config({}, model=built.model)
+    expected = timm.data.create_transform(**config, is_training=False)(Image.fromarray(picture()))
+    torch.testing.assert_close(preprocessed(built, picture()), expected, atol=1e-6, rtol=0)
+
+
+def test_timms_border_mode_is_refused(timm, monkeypatch):
+    resolve = timm.data.resolve_data_config
+    border = {"crop_mode": "border"}
+    monkeypatch.setattr(timm.data, "resolve_data_config", lambda *given, **named: resolve(*given, **named) | border)
+    with pytest.raises(SemconError, match=r"no crop mode 'border'.*file:PATH\.py:BUILDER"):
+        Timm(SMALL, "none").build()
+
+
 def test_timm_weights_from_a_file(timm, tmp_path):
     """Oracle: the network that the file was written from."""
     original = timm.create_model(SMALL, pretrained=False).eval()
@@ -97,6 +119,8 @@ def test_torchvision_by_name_preprocesses_as_its_weights_do():
     ("text", "words"),
     [
         ("timm:resnet81", "unknown timm model 'resnet81'. Did you mean resnet18"),
+        ("timm:resnet18.a1_in1", "unknown tag of timm:resnet18 'a1_in1'. Did you mean a1_in1k or"),
+        ("timm:resnet18.nosuch", r"unknown tag of timm:resnet18 'nosuch'. Known: a1_in1k, a2_in1k"),
         ("torchvision:resnet81", "unknown torchvision model 'resnet81'. Did you mean resnet18"),
     ],
 )
@@ -172,10 +196,15 @@ class Whole:
         ({"model": Whole()}, "holds more than tensors, and semcon does not run code"),
         (torch.zeros(3), "holds no state dict .* but Tensor"),
         ({"a": 3}, "holds no state dict"),
+        ({1: torch.zeros(3)}, "holds no state dict"),
         (b"", "cannot read the weights"),
+        (b"hello world", "cannot read the weights in .*: it is no file that torch.save wrote"),
+        (b"version https://git-lfs.github.com/spec/v1", "it is no file that torch.save wrote"),
+        (b"PK\x03\x04 and more", "cannot read the weights"),
+        (b"\x80\x02aaaa", "cannot read the weights"),
         (None, "no such weights file"),
     ],
-    ids=["code", "tensor", "numbers", "empty", "missing"],
+    ids=["code", "tensor", "numbers", "numbered", "empty", "text", "pointer", "cut zip", "cut pickle", "missing"],
 )
 def test_weight_files_that_are_none_say_so(tmp_path, content, words):
     path = tmp_path / "w.pt"
@@ -229,15 +258,17 @@ def test_models_in_memory_are_taken_as_they_are():
         ({}, (160, 160, 168), (0.5, 0.5, 0.5), "timm configuration"),
         ({"size": 32}, (32, 32, None), (0.5, 0.5, 0.5), "timm configuration"),
         ({"mean": (0.1,), "std": (0.2,)}, (160, 160, 168), (0.1,), "given"),
+        ({"mean": (0.1,)}, (160, 160, 168), (0.1,), "given"),
+        ({"std": (0.2,)}, (160, 160, 168), (0.5, 0.5, 0.5), "given"),
     ],
-    ids=["own", "size", "mean and std"],
+    ids=["own", "size", "mean and std", "mean", "std"],
 )
 def test_what_is_given_comes_before_the_sources_configuration(timm, given, canvas, mean, origin):
     """test_resnet: 160 px at a crop share of 0.95, floor(160 / 0.95) = 168, mean 0.5."""
     rest = {"mean": None, "std": None, "size": None, "classes": None, "name": None} | given
     subject = build_subject(Timm(SMALL, "none").build(), **rest, device="cpu", precision="32", common_size=(8, 8))
     assert (subject.canvas.height, subject.canvas.width, subject.canvas.resize) == canvas
-    assert (subject.mean, subject.preprocessing) == (mean, origin)
+    assert (subject.mean, subject.std, subject.preprocessing) == (mean, given.get("std", (0.5, 0.5, 0.5)), origin)
 
 
 def test_without_a_configuration_the_images_decide():

@@ -32,8 +32,8 @@ class Timm:
         except ModuleNotFoundError:
             raise MissingPackageError("timm", "timm", f"timm:{self.name}") from None
         remote = self.name.startswith("hf-hub:")
-        if not remote and not timm.is_model(self.name.partition(".")[0]):
-            raise UnknownNameError("timm model", self.name, timm.list_models())
+        if not remote:
+            _check_name(self.name)
         try:
             network = timm.create_model(self.name, pretrained=self.weights is None)
         except Exception as error:  # hubs fail in many ways: no network, no such repository, no such tag
@@ -52,6 +52,18 @@ class Timm:
         )  # fmt: skip
 
 
+def _check_name(name: str) -> None:
+    import timm
+    from timm.models import get_arch_pretrained_cfgs  # pyright: ignore[reportPrivateImportUsage]
+
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        raise UnknownNameError("timm model", name, timm.list_models())
+    tags = [known.partition(".")[2] for known in get_arch_pretrained_cfgs(architecture)]
+    if tag and tag not in tags:
+        raise UnknownNameError(f"tag of timm:{architecture}", tag, tags)
+
+
 def _class_names(network: Any) -> tuple[str, ...] | None:
     """The names that come with the weights, else ImageNet's WordNet identifiers (n01440764, ...) where it is that."""
     from timm.data import ImageNetInfo, infer_imagenet_subset  # pyright: ignore[reportPrivateImportUsage]
@@ -68,7 +80,10 @@ def _preprocessing(config: dict[str, Any]) -> Preprocessing:
     share = config.get("crop_pct") or 1.0
     mode = config.get("crop_mode") or "center"
     if mode not in ("center", "squash"):
-        raise SemconError(f"crop mode {mode!r} is not known: give --size, --mean and --std")
+        raise SemconError(
+            f"semcon has no crop mode {mode!r}, which this network's configuration asks for: build it in a file of "
+            "your own, file:PATH.py:BUILDER, and give --size, --mean and --std"
+        )
     canvas = Canvas(
         height, width, resize=math.floor(min(height, width) / share), interpolation=config["interpolation"], crop=mode
     )
