@@ -6,10 +6,11 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from semcon.core.errors import SemconError, UnreadableImageError
-from semcon.decoding import from_array, from_bytes, from_pil
+from semcon.decoding import as_class, from_array, from_bytes, from_pil
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -120,6 +121,22 @@ def test_integers_beyond_sixteen_bits_are_refused():
             from_pil(Image.fromarray(np.full((2, 2), value, np.int32)), "deep.tif")
 
 
+@pytest.mark.parametrize("value", [-0.5, 1.5, 200.0, np.nan])
+def test_a_float_file_outside_the_unit_interval_can_be_skipped(value):
+    """`UnreadableImageError` is what `--skip-bad` passes over; an array in memory is the caller's mistake instead."""
+    pixels = np.full((6, 9), value, np.float32)
+    with pytest.raises(UnreadableImageError, match=r"image deep\.tif: float pixels outside 0\.\.1 .*--skip-bad"):
+        from_bytes(encoded(Image.fromarray(pixels), "TIFF"), "deep.tif")
+    inside = GREY.astype(np.float32) / 255
+    np.testing.assert_array_equal(from_bytes(encoded(Image.fromarray(inside), "TIFF"), "f"), inside[..., None])
+
+
+@pytest.mark.parametrize("label", [2, 2.0, np.int64(2), np.uint8([2]), torch.tensor(2), torch.tensor([2.0])])
+def test_a_label_is_a_whole_number(label):
+    found = as_class(label, "image 7")
+    assert (found, type(found)) == (2, int)
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -129,8 +146,9 @@ def test_integers_beyond_sixteen_bits_are_refused():
         (GREY[None], GREY[..., None]),
         (RGB / 255, (RGB / 255).astype(np.float32)),
         ((RGB[..., :1] / 255).astype(np.float16), (RGB[..., :1] / 255).astype(np.float16).astype(np.float32)),
+        (torch.from_numpy(GREY // 128).bfloat16(), (GREY // 128).astype(np.float32)[..., None]),
     ],
-    ids=["grey", "HWC", "CHW", "1HW", "float64", "float16"],
+    ids=["grey", "HWC", "CHW", "1HW", "float64", "float16", "bfloat16"],
 )
 def test_arrays_are_height_width_channels(values, expected):
     found = from_array(values, "a")

@@ -167,6 +167,15 @@ def test_a_limit_takes_the_first_images_of_any_object(limit, length):
         np.testing.assert_array_equal(found.image(length - 1), IMAGES[length - 1])
 
 
+def test_a_limit_keeps_what_the_data_say_of_severities():
+    """Digits are not flipped, with or without a limit; other data say nothing."""
+    data = Arrays(IMAGES)
+    assert as_dataset(data, limit=4).severity_limits == {}
+    data.severity_limits = {"horizontal_flip": 0.0}
+    some = as_dataset(as_dataset(data, limit=4), limit=2)
+    assert (len(some), some.severity_limits) == (2, {"horizontal_flip": 0.0})
+
+
 @pytest.mark.parametrize("data", [3, None, "folder:x", ["a.png", "b.png"]])
 def test_what_is_no_data_is_named(data):
     with pytest.raises(SemconError, match=rf"cannot read images from {type(data).__name__}: expected .*folder:DIR"):

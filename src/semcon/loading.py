@@ -206,6 +206,7 @@ class _First:
     def __init__(self, whole: Dataset, limit: int) -> None:
         self.whole, self.limit = whole, limit
         self.name, self.source, self.classes = whole.name, whole.source, whole.classes
+        self.severity_limits: dict[str, float] = getattr(whole, "severity_limits", {})
         self.label, self.title, self.identity, self.image = whole.label, whole.title, whole.identity, whole.image
 
     def __len__(self) -> int:

@@ -114,12 +114,51 @@ def test_parquet_class_names(parquet):
         (DIGITS, "?lable=kind", "unknown option of parquet: 'lable'. Did you mean label"),
         ({"image": FILES, "label": [0.5] * 6}, "", "'label' is Float64: expected whole numbers or names"),
         (DIGITS, "[6:]", "no rows in the range"),
+        (DIGITS, "[5:3]", r"rows \[5:3\] end before they begin"),
+        ({"image": ["a.png"] * 6, "label": [0] * 6}, "", r"'image' of x\.parquet is String: expected the bytes"),
+        ({"image": [7] * 6, "label": [0] * 6}, "", "'image' of .* is Int64: expected the bytes"),
+        ({"image": [[7, 8]] * 6, "label": [0] * 6}, "", r"is List\(Int64\): expected the bytes"),
+        ({"image": [{"path": "a.png"}] * 6, "label": [0] * 6}, "", r"is Struct\(.*\): expected .* \{bytes, path\}"),
     ],
-    ids=["no label", "no image", "misnamed", "option", "fractions", "range"],
+    ids=[
+        "no label", "no image", "misnamed", "option", "fractions", "range", "backwards", "strings", "numbers", "lists",
+        "paths",
+    ],
 )  # fmt: skip
 def test_parquet_that_does_not_fit_is_explained(parquet, columns, query, words):
     with pytest.raises(SemconError, match=words):
         Parquet.parse(parquet(columns) + query)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "classes", "numbers"),
+    [
+        ([True, False, None], pl.Boolean, None, [1, 0, None]),
+        (["dog", "cat", None], pl.Categorical, ("cat", "dog"), [1, 0, None]),
+        (["dog", "cat", None], pl.Enum(["dog", "owl", "cat"]), ("dog", "owl", "cat"), [0, 2, None]),
+    ],
+    ids=["Boolean", "Categorical", "Enum"],
+)
+def test_parquet_labels_of_other_kinds(parquet, labels, kind, classes, numbers):
+    """Only an enumeration has an order of its own; a categorical column keeps the order of appearance."""
+    data = Parquet.parse(parquet({"image": FILES[:3], "label": pl.Series(labels, dtype=kind)}))
+    found = [data.label(i) for i in range(3)]
+    assert (data.classes, found) == (classes, numbers)
+    assert {type(label) for label in found} == {int, type(None)}
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"image": FILES, "label": ["a"] * 6}, r"column 'label' is String in .*y\.parquet, but Int64 in .*x\.parquet"),
+        ({"image": FILES, "kind": [0] * 6}, r"column 'label' is missing in .*y\.parquet, but Int64 in .*x\.parquet"),
+    ],
+    ids=["kind", "missing"],
+)
+def test_parquet_files_that_do_not_go_together_are_named(parquet, other, words):
+    with pytest.raises(SemconError, match=words) as caught:
+        Parquet.parse(f"{parquet(DIGITS)},{parquet(other, 'y.parquet')}")
+    assert "\n" not in str(caught.value)
 
 
 def test_parquet_that_is_none_and_rows_without_bytes(parquet, tmp_path):
@@ -149,6 +188,12 @@ def test_mnist5k_is_mlxtends_in_turns_of_the_digits(monkeypatch):
     assert len({data.identity(i) for i in range(5000)}) == 5000
     some = parse_data("builtin:mnist5k", 30)
     assert Counter(some.label(i) for i in range(len(some))) == dict.fromkeys(range(10), 3)
+    assert parse_data(data, 100).severity_limits == Mnist5k.severity_limits
+    part = Mnist5k(indices=[5, 6, 17]).subset([2, 0])
+    assert [part.title(i) for i in range(2)] == [data.title(17), data.title(5)]
+    assert [part.label(i) for i in range(2)] == [7, 5]
+    np.testing.assert_array_equal(part.image(1), data.image(5))
+    assert part.severity_limits == Mnist5k.severity_limits
     with pytest.raises(UnknownNameError, match="Did you mean mnist5k"):
         parse_data("builtin:mnist", None)
 
@@ -187,6 +232,26 @@ def test_the_mask_and_factors_of_shapes_are_the_pictures(index):
         beyond = (hsv[inside, 0] - hue + 0.5) % 1 - 0.5
         assert ((beyond > -0.01) & (beyond < 0.05)).mean() > 0.9  # the rest: soft edges
     assert ((hsv[:, 1] > 0.65) == mask.ravel()).mean() > 0.99  # saturation 0.85 on 0.45
+
+
+def test_names_as_labels_of_arrays():
+    """Sorted, or in the order of the classes given."""
+    names = ["owl", "cat", "owl", "cat", "dog", "cat"]
+    data = Arrays(IMAGES, names)
+    assert (data.classes, [data.label(i) for i in range(6)]) == (("cat", "dog", "owl"), [2, 0, 2, 0, 1, 0])
+    given = as_dataset(Arrays(IMAGES, np.array(names), classes=["owl", "fox", "dog", "cat"]))
+    assert [given.label(i) for i in range(6)] == [0, 3, 0, 3, 2, 3]
+    with pytest.raises(UnknownNameError, match=r"unknown class among the labels 'owl'\. Did you mean owls"):
+        Arrays(IMAGES, names, classes=("cat", "dog", "owls"))
+
+
+def test_tensors_in_bfloat16_are_read():
+    """Oracle: the same values in float32."""
+    half = (CHW / 255).bfloat16()
+    expected = half.float().permute(0, 2, 3, 1).numpy()
+    for data in (Arrays(half, LABELS), as_dataset(Listed(list(zip(half, LABELS, strict=True))))):
+        np.testing.assert_array_equal([data.image(i) for i in range(6)], expected)
+        assert data.label(1) == 1
 
 
 class Listed(Dataset):
@@ -245,6 +310,22 @@ def test_a_stream_is_read_no_further_than_the_limit():
     assert len(list(stream.items)) == 2
 
 
+def test_a_target_transform_wins_over_the_raw_targets():
+    """As torchvision's data sets have it: `targets` are what the transform starts from."""
+    data = Listed([(image, 1 - int(label)) for image, label in zip(CHW, LABELS, strict=True)])
+    data.targets, data.target_transform = LABELS.tolist(), lambda label: 1 - label
+    check(as_dataset(data), 1 - LABELS)
+    data.target_transform = None
+    check(as_dataset(data))
+
+
+class Unsized(Dataset):
+    """A user's map-style data that forgot `__len__`."""
+
+    def __getitem__(self, index):
+        return CHW[index], 0
+
+
 def test_tensors_with_and_without_labels():
     check(as_dataset((CHW, LABELS)))
     check(as_dataset((IMAGES, LABELS.tolist())))
@@ -264,8 +345,19 @@ def test_tensors_with_and_without_labels():
         (lambda: as_dataset(Listed([])), "the data set Listed is empty"),
         (lambda: as_dataset(Listed([{"photo": CHW[0]}])).image(0), "keys photo: expected image, label"),
         (lambda: as_dataset(Listed([CHW[0].long()])).image(0), "int64: expected uint8"),
+        (lambda: Arrays([IMAGES[0], IMAGES[1, :5]]), "the images cannot be put into one array"),
+        (lambda: Arrays(CHW, [0.3, 0.7, 1.9, 0, 1, 2]).label(1), r"label of image 1 is 0\.7: expected a whole number"),
+        (lambda: Arrays(CHW, [0, 1, None, 0, 1, 2]).label(2), "label of image 2 is None: expected a whole number"),
+        (lambda: as_dataset(Listed([(CHW[0], 0.5)])).label(0), r"label of image 0 is 0\.5: expected a whole number"),
+        (lambda: as_dataset(Listed([(CHW[0], "cat")])).label(0), "label of image 0 is 'cat': expected a whole number"),
+        (lambda: as_dataset(Listed([(CHW[0], torch.eye(3)[0])])).label(0), r"shape \(3,\): .* one-hot .* argmax"),
+        (lambda: as_dataset(Listed([("x.png", 0)])).image(0), "image 0 of Listed is str: expected a PIL image"),
+        (lambda: as_dataset(Unsized()), "the data set Unsized does not say how many images it has: give it __len__"),
     ],
-    ids=["no batch", "none", "labels", "one-hot", "normalised", "empty", "keys", "int64"],
+    ids=[
+        "no batch", "none", "labels", "one-hot", "normalised", "empty", "keys", "int64", "ragged", "fractions",
+        "missing", "fraction", "name", "one-hot item", "path", "no length",
+    ],
 )  # fmt: skip
 def test_wrong_python_data_are_explained(make, words):
     with pytest.raises(SemconError, match=words):

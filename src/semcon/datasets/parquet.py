@@ -19,6 +19,8 @@ IMAGES, LABELS = ("image", "img", "jpg", "png", "webp"), ("label", "labels", "fi
 class Parquet:
     """One or more files; the image column holds bytes or {bytes, path}, the label column whole numbers or names.
 
+    Names (strings, categories) are numbered in sorted order, those of an enumeration in its own; false is 0, true is 1.
+
     Columns are found by their usual names, or named: `image_column`, `label_column` ("none" for no labels). `rows`: a
     range over all files together.
     """
@@ -31,19 +33,24 @@ class Parquet:
         if missing or not paths:
             raise SemconError(f"no such Parquet file: {missing[0] if missing else '(none given)'}")
         self.name, self.source = paths[0].stem, "parquet:" + ",".join(str(path) for path in paths)
+        start, stop = rows
+        if stop is not None and stop < (start or 0):
+            raise SemconError(f"rows [{start}:{stop}] end before they begin: expected [a:b] with a below b")
+        schema = _schema(paths[0])
+        self._image_column = _column(schema, image_column, IMAGES, "image", paths[0])
+        self._label_column = None if label_column == "none" else _label(schema, label_column, paths[0])
+        columns = [self._image_column, *([self._label_column] if self._label_column else [])]
+        _check_bytes(schema, self._image_column, paths[0])
+        for path in paths[1:]:
+            _check_alike(schema, columns, paths[0], path)
+        length = None if stop is None else stop - (start or 0)
+        if limit is not None:
+            length = limit if length is None else min(limit, length)
         try:
-            schema = pl.read_parquet_schema(paths[0])
-            self._image_column = _column(schema, image_column, IMAGES, "image", paths[0])
-            self._label_column = None if label_column == "none" else _label(schema, label_column, paths[0])
-            columns = [self._image_column, *([self._label_column] if self._label_column else [])]
-            start, stop = rows
             whole = pl.concat([pl.scan_parquet(path).select(columns) for path in paths])
-            length = None if stop is None else stop - (start or 0)
-            if limit is not None:
-                length = limit if length is None else min(limit, length)
             self._frame = whole.slice(start or 0, length).collect()
         except pl.exceptions.PolarsError as error:
-            raise SemconError(f"cannot read {paths[0]} as Parquet: {error}") from None
+            raise SemconError(f"cannot read {self.source}: {_first_line(error)}") from None
         if not len(self._frame):
             raise SemconError(f"{self.source} has no rows in the range asked for")
         self.classes, self._labels = self._read_labels(paths[0])
@@ -99,13 +106,45 @@ class Parquet:
         if self._label_column is None:
             return None, None
         column = self._frame[self._label_column]
-        if column.dtype == pl.String:
-            names = tuple(sorted(column.drop_nulls().unique().to_list()))
+        if column.dtype == pl.Boolean:
+            column = column.cast(pl.Int64)
+        if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
+            own = column.dtype.categories.to_list() if isinstance(column.dtype, pl.Enum) else None
+            column = column.cast(pl.String)
+            names = tuple(own or sorted(column.drop_nulls().unique().to_list()))
             place = {name: number for number, name in enumerate(names)}
             return names, [place.get(value) for value in column.to_list()]
         if not column.dtype.is_integer():
             raise SemconError(f"label column {self._label_column!r} is {column.dtype}: expected whole numbers or names")
         return _class_names(path, self._label_column), column.to_list()
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    try:
+        return dict(pl.read_parquet_schema(path))
+    except pl.exceptions.PolarsError as error:
+        raise SemconError(f"cannot read {path} as Parquet: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]  # polars adds its query plan
+
+
+def _check_bytes(schema: dict[str, Any], column: str, path: Path) -> None:
+    kind = schema[column]
+    content = kind.to_schema().get("bytes") if isinstance(kind, pl.Struct) else kind
+    if not isinstance(content, pl.Binary | pl.Null):
+        raise SemconError(
+            f"image column {column!r} of {path.name} is {kind}: expected the bytes of image files, or {{bytes, path}}"
+        )
+
+
+def _check_alike(schema: dict[str, Any], columns: list[str], first: Path, path: Path) -> None:
+    other = _schema(path)
+    for column in columns:
+        if other.get(column) != schema[column]:
+            kind = other.get(column, "missing")
+            raise SemconError(f"column {column!r} is {kind} in {path}, but {schema[column]} in {first}")
 
 
 def _column(schema: Any, wanted: str | None, usual: tuple[str, ...], what: str, path: Path) -> str:

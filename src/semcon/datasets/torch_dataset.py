@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from semcon.core.errors import SemconError
-from semcon.decoding import Pixels, from_array, from_pil
+from semcon.decoding import Pixels, as_class, from_array, from_pil
 from semcon.keyed import sample_id
 
 
 class TorchDataset:
     """Items (image, label), an image alone, or a mapping with `image` and `label`.
 
-    Images are PIL, or tensors and arrays without normalisation: uint8 or floats in [0, 1]. A DataLoader gives its data
-    set, so that its shuffling changes nothing; iterable data are read once and kept. Random transforms make the images
-    differ at every reading: take them out.
+    Images are PIL, or tensors and arrays without normalisation: uint8 or floats in [0, 1]. Labels are whole numbers.
+    A DataLoader gives its data set, so that its shuffling changes nothing; iterable data are read once and kept. Random
+    transforms make the images differ at every reading: take them out.
     """
 
     def __init__(self, data: Any, *, limit: int | None = None) -> None:
@@ -30,10 +31,17 @@ class TorchDataset:
         self.classes = tuple(str(name) for name in names) if names else None
         if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
             data = _taken(data, limit)
-        if not len(data):
+        try:
+            length = len(data)
+        except (TypeError, NotImplementedError):
+            raise SemconError(
+                f"the data set {self.name} does not say how many images it has: give it __len__, or make it an "
+                "IterableDataset"
+            ) from None
+        if not length:
             raise SemconError(f"the data set {self.name} is empty")
         self._data: Any = data
-        self._length = min(len(data), limit or len(data))
+        self._length = min(length, limit or length)
 
     def __len__(self) -> int:
         return self._length
@@ -41,8 +49,10 @@ class TorchDataset:
     def label(self, index: int) -> int | None:
         """The item's label."""
         targets = getattr(self._data, "targets", None)
+        if getattr(self._data, "target_transform", None) is not None:
+            targets = None  # they are what the transform starts from
         label = targets[index] if targets is not None and len(targets) == len(self._data) else self._item(index)[1]
-        return None if label is None else int(label)
+        return None if label is None else as_class(label, self.title(index))
 
     def title(self, index: int) -> str:
         """`image 7`."""
@@ -55,13 +65,14 @@ class TorchDataset:
     def image(self, index: int) -> Pixels:
         """(H, W, C)."""
         image = self._item(index)[0]
-        if isinstance(image, Tensor):
-            image = image.detach().cpu().numpy()
-        return (
-            from_array(image, self.title(index))
-            if isinstance(image, np.ndarray)
-            else from_pil(image, self.title(index))
-        )
+        if isinstance(image, Image.Image):
+            return from_pil(image, self.title(index))
+        if not isinstance(image, Tensor | np.ndarray):
+            raise SemconError(
+                f"{self.title(index)} of {self.name} is {type(image).__name__}: expected a PIL image, tensor or array "
+                "(folder:DIR reads image files)"
+            )
+        return from_array(image, self.title(index))
 
     def _item(self, index: int) -> tuple[Any, Any]:
         item = self._data[index]
