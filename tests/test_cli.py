@@ -338,8 +338,10 @@ def test_an_existing_run_is_never_touched(place, folder, run):
 
 def test_an_interrupted_audit_goes_on_and_ends_as_if_it_had_not_been(place, folder, run, tmp_path, monkeypatch):
     """Ctrl-C after the second part: no run under the final name; --resume gives the uninterrupted rows."""
+    from semcon.evaluations import continuity
     from semcon.partial import PartialRun
 
+    monkeypatch.setattr(continuity, "KEEP_EVERY", 0.0)
     add, parts = PartialRun.add, []
 
     def interrupted(self, part):

@@ -51,12 +51,18 @@ class Gallery:
     def _choose(self, trial: Trial) -> list[tuple[float, list[int]]]:
         """The images to show: at the mildest severities that have triples, the largest changes, one per class first."""
         gauge = self.eye.plan.primary.name
-        rows = self.table.rows.filter(
-            (pl.col("perturbation") == trial.name) & (pl.col("draws") == "random") & (pl.col("draw") == 0)
-        ).join(self.table.images.select("position", "label", f"{gauge}.spread"), on="position")
-        rows = rows.with_columns(relative=pl.col(f"{gauge}.change") / pl.col(f"{gauge}.spread"))
+        columns = {"change": f"{gauge}.change", "nearer": f"{gauge}.nearer"}
+        drawn = (pl.col("perturbation") == trial.name) & (pl.col("draws") == "random") & (pl.col("draw") == 0)
+        rows = (
+            self.table.rows.lazy()
+            .filter(drawn)
+            .select("position", "severity", **columns)
+            .join(self.table.images.lazy().select("position", "label", spread=f"{gauge}.spread"), on="position")
+            .select("position", "severity", "label", "nearer", relative=pl.col("change") / pl.col("spread"))
+            .collect()
+        )
         middle = sorted(trial.severities)[len(trial.severities) // 2]
-        nearer = rows.filter(pl.col(f"{gauge}.nearer").fill_null(0) > 0)
+        nearer = rows.filter(pl.col("nearer").fill_null(0) > 0)
         chosen: list[tuple[float, list[int]]] = []
         left = PER_PERTURBATION
         for severity in sorted(trial.severities):

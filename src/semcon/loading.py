@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,8 +70,8 @@ class Scan:
     @property
     def common_size(self) -> tuple[int, int] | None:
         """Height and width where all images agree, else None."""
-        unique = self.sizes.unique(dim=0)
-        return (int(unique[0, 0]), int(unique[0, 1])) if len(unique) == 1 else None
+        first = self.sizes[0]
+        return (int(first[0]), int(first[1])) if bool((self.sizes == first).all()) else None
 
     @property
     def median_size(self) -> tuple[int, int]:
@@ -106,18 +107,18 @@ def scan(
         label = dataset.label(index)
         return index, dataset.identity(index), -1 if label is None else label, image.shape[0], image.shape[1]
 
-    rows: list[tuple[int, int, int, int, int]] = []
+    rows = array("q")
     bad: list[str] = []
     for found in _in_order(range(len(dataset)), look, workers or default_workers()):
         if isinstance(found, str):
             bad.append(found)
         else:
-            rows.append(found)
+            rows.extend(found)
         if advance is not None:
             advance(1)
     if not rows:
         raise SemconError(f"{dataset.source} has no readable image ({len(bad)} unreadable)")
-    table = torch.tensor(rows, dtype=torch.int64)
+    table = torch.frombuffer(rows, dtype=torch.int64).view(-1, 5).clone()
     return Scan(table[:, 0], table[:, 1], table[:, 2], table[:, 3:], tuple(bad))
 
 

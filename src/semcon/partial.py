@@ -42,7 +42,7 @@ class PartialRun:
 
     def table(self) -> SampleTable:
         """Everything measured, in the order of the data. Errors: `SemconError` before the first part."""
-        return SampleTable.concat([SampleTable.load(path) for path in self._paths()])
+        return SampleTable.load(*self._paths())
 
     def done(self) -> set[int]:
         """Positions of the images whose rows are on disk."""

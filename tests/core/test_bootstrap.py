@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from semcon.core import bootstrap
 from semcon.core.bootstrap import CHUNK, Weights, percentiles, poisson_weights
 
 IDS = np.random.default_rng(0).integers(0, 2**63 - 1, 400)
@@ -69,3 +70,20 @@ def test_percentiles_are_the_order_statistics_of_the_known_draws():
     draws[1, :60] = np.inf
     assert np.isinf(percentiles(draws)[1][1])
     assert np.isnan(percentiles(np.full((1, 10), np.nan))[0][0])
+
+
+def test_many_images_are_resampled_in_groups_with_the_same_error(monkeypatch):
+    """Oracle: the closed form, standard error = sqrt(sum x^2) of a centred sum; an image keeps its group anywhere."""
+    monkeypatch.setattr(bootstrap, "GROUPS", 256)
+    generator = np.random.default_rng(5)
+    ids = generator.integers(0, 2**62, 6000)
+    weights = Weights.of(ids)
+    assert weights.counts.shape == (256, 2000)
+    x = generator.normal(size=(1, 6000))
+    x -= x.mean()
+    assert abs(weights.sums(x).std() / np.sqrt((x**2).sum()) - 1) < 0.15
+    index = generator.permutation(6000)[:2000]
+    expected = x[:, index] @ weights.counts[weights.group[index]].astype(float)
+    np.testing.assert_allclose(weights.sums(x[:, index], index), expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_array_equal(weights.of_images(index, slice(0, 9)), weights.counts[weights.group[index], :9])
+    assert np.array_equal(Weights.of(ids[::-1].copy()).group, weights.group[::-1])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy.typing as npt
 RESAMPLES = 2000
 TAIL = 0.025  # left out on each side of an interval
 CHUNK = 2048  # images worked on at once: 16 MB of float32 weights
+GROUPS = 1 << 14  # more images than this are resampled in so many keyed groups: 32 MB of weights however many there are
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -59,43 +59,72 @@ def poisson_weights(samples: Integers, seed: int = 0, resamples: int = RESAMPLES
     return weights
 
 
+def _groups(samples: Integers) -> Integers:
+    """The group of each sample id: (N,) in [0, GROUPS)."""
+    ids = np.ascontiguousarray(samples).view(np.uint64)
+    mixed = _mix((ids ^ (ids >> np.uint64(32))).astype(np.uint32))
+    return (mixed & np.uint32(GROUPS - 1)).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Weights:
-    """The resamples of some images: `counts` (N, resamples) uint8 for the sample ids `samples` (N,)."""
+    """The resamples of the images `samples` (N,): `counts` (N or GROUPS, resamples) uint8, `group` (N,) its rows.
+
+    Up to GROUPS images each has a row of its own and `group` is None. Beyond, images fall into groups by a hash of
+    their id and a group is resampled as one: random groups of independent images leave the error unbiased.
+    """
 
     samples: Integers
     counts: npt.NDArray[np.uint8]
+    group: Integers | None = None
 
     @classmethod
     def of(cls, samples: Integers, seed: int = 0, resamples: int = RESAMPLES) -> Weights:
         """Keyed by seed, resample and sample id."""
-        return cls(np.asarray(samples, np.int64), poisson_weights(samples, seed, resamples))
+        samples = np.asarray(samples, np.int64)
+        if len(samples) <= GROUPS:
+            return cls(samples, poisson_weights(samples, seed, resamples))
+        return cls(samples, poisson_weights(np.arange(GROUPS), seed, resamples), _groups(samples))
 
     @property
     def resamples(self) -> int:
         """How many there are."""
         return self.counts.shape[1]
 
+    def of_images(self, index: Integers, resamples: slice) -> npt.NDArray[np.uint8]:
+        """How often these images count in these resamples: (n, resamples)."""
+        return self.counts[index if self.group is None else self.group[index], resamples]
+
     def sums(self, columns: npt.NDArray[np.floating], index: Integers | None = None) -> npt.NDArray[np.float32]:
         """Weighted sums over images in every resample: (k, n) -> (k, resamples).
 
-        `index` (n,): which images the columns are about; all of them by default. Works through the images in chunks, so
-        that memory does not grow with them.
+        `index` (n,): which images the columns are about; all of them by default.
         """
-        total = np.zeros((len(columns), self.resamples), np.float32)
-        for part in self._chunks(columns.shape[1]):
+        return self.resampled(self.gathered(columns, index), index)
+
+    def gathered(self, columns: npt.NDArray[np.floating], index: Integers | None = None) -> npt.NDArray[np.floating]:
+        """Columns over images (k, n) as columns over groups (k, GROUPS); as they are without groups."""
+        if self.group is None:
+            return columns
+        group = self.group if index is None else self.group[index]
+        totals = np.empty((len(columns), len(self.counts)), np.float32)
+        for row, column in enumerate(columns):
+            totals[row] = np.bincount(group, column, minlength=len(self.counts))
+        return totals
+
+    def resampled(self, gathered: npt.NDArray[np.floating], index: Integers | None = None) -> npt.NDArray[np.float32]:
+        """The sums of `gathered` columns: (k, resamples). Works in chunks, so that memory does not grow with images."""
+        index = None if self.group is not None else index
+        total = np.zeros((len(gathered), self.resamples), np.float32)
+        for start in range(0, gathered.shape[1], CHUNK):
+            part = slice(start, start + CHUNK)
             counts = self.counts[part] if index is None else self.counts[index[part]]
-            total += columns[:, part].astype(np.float32, copy=False) @ counts.astype(np.float32)
+            total += gathered[:, part].astype(np.float32, copy=False) @ counts.astype(np.float32)
         return total
 
     def clusters(self, index: Integers | None = None) -> int:
         """Different images among those of `index`."""
         return len(np.unique(self.samples if index is None else self.samples[index]))
-
-    @staticmethod
-    def _chunks(images: int) -> Iterator[slice]:
-        for start in range(0, images, CHUNK):
-            yield slice(start, min(images, start + CHUNK))
 
 
 def percentiles(draws: npt.NDArray[np.floating], tail: float = TAIL) -> tuple[Floats, Floats]:

@@ -36,8 +36,10 @@ class Collector:
 
     def __init__(self, images: Images, index: Integers) -> None:
         self.images, self.index = images, index
-        self._columns: list[Singles] = [np.ones((1, len(index)), np.float32)]
-        self._height = 1
+        self._places = None if len(index) == len(images.frame) else index
+        self._columns: list[Singles] = []
+        self._height = 0
+        self._append(np.ones((1, len(index)), np.float32))
         self._parts: list[tuple[Use, slice, Integers, Floats, Integers]] = []
         self._distinct = images.distinct(index)
 
@@ -57,8 +59,7 @@ class Collector:
 
     def figures(self) -> Figures:
         """All of them, with their resamples."""
-        whole = len(self.index) == len(self.images.frame)
-        sums = self.images.weights.sums(np.concatenate(self._columns), None if whole else self.index)
+        sums = self.images.weights.resampled(np.concatenate(self._columns), self._places)
         self._columns.clear()
         noisy = [use.terms for use, *_ in self._parts if use.terms is not None]
         noise = self.images.weights.sums(np.concatenate(noisy), self.images.references) if noisy else None
@@ -71,7 +72,7 @@ class Collector:
         return Figures.concat(figures)
 
     def _append(self, columns: Singles) -> slice:
-        self._columns.append(columns)
+        self._columns.append(self.images.weights.gathered(columns, self._places).astype(np.float32, copy=False))
         self._height += len(columns)
         return slice(self._height - len(columns), self._height)
 

@@ -51,7 +51,7 @@ def resampled_medians(
     step = max(1, ELEMENTS // len(index))
     for start in range(0, weights.resamples, step):
         part = slice(start, start + step)
-        counts = weights.counts[index, part]
+        counts = weights.of_images(index, part)
         draws[part] = _uncensored_medians(times[:head], counts)
         late = np.flatnonzero(np.isinf(draws[part]))
         if observed[head:].any() and len(late):

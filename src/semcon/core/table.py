@@ -95,21 +95,35 @@ class SampleTable:
         whole.sink_parquet(path, compression="zstd", metadata={"semcon.gauges": gauges})
 
     @classmethod
-    def load(cls, path: Path) -> SampleTable:
-        """The table of a file. Errors: `SemconError` where it is no table of semcon's."""
+    def load(cls, *paths: Path) -> SampleTable:
+        """The table of a file, or of the files of its parts in their order. Errors: `SemconError` for other files."""
+        gauges = {_gauges(path): path for path in paths}
+        if len(gauges) != 1:
+            raise SemconError(f"one table has one set of gauges, found {len(gauges)}: parts of different audits?")
+        own = next(iter(gauges))
         try:
-            text = pl.read_parquet_metadata(path).get("semcon.gauges")
-            if text is None:
-                raise SemconError(f"{path} was not written by semcon: it names no gauges")
-            gauges = tuple(GaugeInfo(**plain) for plain in json.loads(text))
-            whole = pl.scan_parquet(path)
-            images = whole.filter(pl.col("perturbation").is_null()).select(list(cls.image_schema(gauges)))
-            rows = whole.filter(pl.col("perturbation").is_not_null()).select(list(cls.row_schema(gauges)))
-            return cls(images.collect(), rows.collect(), gauges)
-        except (OSError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
-            raise SemconError(f"cannot read the rows in {path}: {error}. Audit again") from None
+            whole = pl.scan_parquet(list(paths))
+            images = whole.filter(pl.col("perturbation").is_null()).select(list(cls.image_schema(own)))
+            rows = whole.filter(pl.col("perturbation").is_not_null()).select(list(cls.row_schema(own)))
+            return cls(images.collect(), rows.collect(), own)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise _unreadable(paths[0], error) from None
 
     def joined(self) -> pl.DataFrame:
         """The rows with what belongs to their image beside them, clean columns named `clean_prediction` and so on."""
         images = self.images.rename({"prediction": "clean_prediction", "confidence": "clean_confidence"})
         return self.rows.join(images, on="position", how="left")
+
+
+def _gauges(path: Path) -> tuple[GaugeInfo, ...]:
+    try:
+        text = pl.read_parquet_metadata(path).get("semcon.gauges")
+        if text is None:
+            raise SemconError(f"{path} was not written by semcon: it names no gauges")
+        return tuple(GaugeInfo(**plain) for plain in json.loads(text))
+    except (OSError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> SemconError:
+    return SemconError(f"cannot read the rows in {path}: {error}. Audit again")

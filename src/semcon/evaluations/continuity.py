@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +15,7 @@ from semcon.progress import Progress
 from semcon.references import Index, References, choose, gather
 from semcon.subject import Subject
 
+KEEP_EVERY = 2.0  # seconds of measuring that a kill may cost
 Reader = Callable[[Sequence[int]], Iterable[Batch]]
 """Positions in the data set -> batches, in that order."""
 
@@ -47,9 +50,24 @@ class Continuity:
         total = self.plan.passes(gradients=subject.differentiable)
         measurement = Measurement(eye, references, tuple(infos), progress.advance, progress.say)
         with progress.task("measuring", total=total * len(index.ids), done=total * len(skip)):
-            for part in measurement.run(read(left)):
-                keep(part)
+            _keep_often(measurement.run(read(left)), keep)
         return eye, references
+
+
+def _keep_often(parts: Iterable[SampleTable], keep: Callable[[SampleTable], None]) -> None:
+    """What comes within some seconds is kept as one part; so is what is there when something stops the run."""
+    pending: list[SampleTable] = []
+    kept = -math.inf
+    try:
+        for part in parts:
+            pending.append(part)
+            if time.monotonic() - kept >= KEEP_EVERY:
+                together, pending = SampleTable.concat(pending), []
+                keep(together)
+                kept = time.monotonic()
+    finally:
+        if pending:
+            keep(SampleTable.concat(pending))
 
 
 def _told(batches: Iterable[Batch], progress: Progress) -> Iterable[Batch]:
