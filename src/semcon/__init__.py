@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semcon.recipes import audit
+    from semcon.recipes.audit import audit
     from semcon.run_record import RunRecord
 
 __version__ = "0.1.0"
@@ -18,7 +18,7 @@ __all__ = ["RunRecord", "__version__", "audit"]
 
 def __getattr__(name: str) -> Any:
     if name == "audit":
-        from semcon.recipes import audit
+        from semcon.recipes.audit import audit
 
         return audit
     if name == "RunRecord":

@@ -154,7 +154,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         subject=_subject_record(subject),
         data=_data_record(material),
         settings=_settings_record(plan, request, table, left_out, evaluation.version),
-        environment=_environment(subject),
+        environment=environment(subject),
         timing=TimingRecord(
             seconds=seconds, estimated_seconds=estimated, images_per_second=forwards / seconds, forward_images=forwards
         ),
@@ -275,7 +275,7 @@ def _subject_record(subject: Subject) -> SubjectRecord:
         name=subject.name, source=subject.source, weights=subject.weights, outputs=subject.outputs,
         classes=subject.classes, parameters=subject.parameters, mean=subject.mean, std=subject.std,
         channels=subject.channels, differentiable=subject.differentiable, preprocessing=subject.preprocessing,
-        fingerprint=subject.fingerprint, canvas=CanvasRecord(**asdict(subject.canvas)),
+        fingerprint=subject.fingerprint, canvas=CanvasRecord(**asdict(subject.canvas)), training=subject.training,
     )  # fmt: skip
 
 
@@ -308,7 +308,8 @@ def _settings_record(
     )  # fmt: skip
 
 
-def _environment(subject: Subject) -> dict[str, str | int | None]:
+def environment(subject: Subject) -> dict[str, str | int | None]:
+    """Versions, device and hardware, for records; no names or paths of the machine."""
     hardware = torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else _processor()
     return {
         "semcon": __version__, "python": platform.python_version(), "torch": torch.__version__,

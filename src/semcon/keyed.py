@@ -81,6 +81,11 @@ class Keys:
         """The keys of a named part: `color_jitter` -> `color_jitter.hue`."""
         return replace(self, scope=f"{self.scope}.{part}" if self.scope else part)
 
+    def of(self, rows: Tensor) -> Keys:
+        """The keys of some of the samples, by index (M,)."""
+        draw = self.draw[rows] if isinstance(self.draw, Tensor) else self.draw
+        return replace(self, ids=self.ids[rows], draw=draw)
+
     def bits(self, parameter: str, shape: tuple[int, ...] = ()) -> Tensor:
         """Uniform int32 bit patterns, (B, *shape), on the device of `ids`."""
         return self._draw(parameter, shape, torch.int32, lambda h, out: out.copy_(h))

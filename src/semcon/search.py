@@ -60,7 +60,7 @@ class Best:
 
 
 def worst_case(
-    perturbation: Perturbation, x: Tensor, severity: float, draw: Callable[[int], Unit], *,
+    perturbation: Perturbation, x: Tensor, severity: float | Tensor, draw: Callable[[int], Unit], *,
     objective: Objective, settings: SearchSettings, gradients: bool, known: list[Tensor],
 ) -> Best:  # fmt: skip
     """The parameters of largest objective found, per sample.
@@ -84,7 +84,14 @@ def worst_case(
 
 
 def _ascend(
-    perturbation: Perturbation, x: Tensor, severity: float, best: Best, start: Unit, *, objective: Objective, steps: int
+    perturbation: Perturbation,
+    x: Tensor,
+    severity: float | Tensor,
+    best: Best,
+    start: Unit,
+    *,
+    objective: Objective,
+    steps: int,
 ) -> None:
     """Projected gradient ascent from `start`, improving `best`: sign steps in a box, normalised steps in a ball.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from semcon.attribution import first_tensor, last_linear, stages, watching
+from semcon.attribution import last_linear, stages
 from semcon.canvas import Canvas
 from semcon.core.concepts import View
-from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.errors import SemconError
+from semcon.core.record import TrainingRecord
+from semcon.viewing import Viewer, to_logits
 
-PENULTIMATE = "penultimate"
 LUMINANCE = (0.2989, 0.587, 0.114)
 CHANNELS_LAST_FROM = 8  # images: with fewer, putting the weights into that order costs more than it saves
 
@@ -44,11 +45,12 @@ class Subject:
         weights: str | None = None,
         device: str | torch.device = "cpu",
         precision: str = "32",
+        training: TrainingRecord | None = None,
     ) -> None:
         self.model, self.name, self.source, self.canvas = model, name, source, canvas
         self.mean, self.std = tuple(float(value) for value in mean), tuple(float(value) for value in std)
         self.classes, self.preprocessing = tuple(classes) if classes else None, preprocessing
-        self.weights = weights
+        self.weights, self.training = weights, training
         self.device, self.precision = torch.device(device), precision
         self.module = model if isinstance(model, nn.Module) else None
         self.was_training = bool(self.module is not None and any(m.training for m in self.module.modules()))
@@ -56,20 +58,18 @@ class Subject:
             self.module.eval().to(self.device)
         self.channels = channels or self._input_channels()
         self._set_normalisation()
-        self._layers = dict(self.module.named_modules()) if self.module is not None else {}
-        self._in_place = any(getattr(module, "inplace", False) for module in self._layers.values())
         probe = torch.rand(2, 3, canvas.height, canvas.width, device=self.device)
         self._channels_last = False
         self.outputs = self._probed(probe)
         self._channels_last = self._runs_channels_last(probe)
         ready = self._prepared(probe)
-        self._last_linear = last_linear(self.module, ready) if self.module is not None else None
+        self._viewer = Viewer(self.module, last_linear(self.module, ready) if self.module is not None else None)
         self.differentiable = self._has_gradient(probe)
 
     @property
     def has_penultimate(self) -> bool:
         """Whether a last linear layer was found."""
-        return self._last_linear is not None
+        return self._viewer.last_linear is not None
 
     @property
     def parameters(self) -> int | None:
@@ -92,30 +92,22 @@ class Subject:
         """Canvas (B, 3, H, W) in [0, 1] -> logits (B, K) float32."""
         with self._autocast():
             output = self.model(self._prepared(x))
-        return self._logits(output, len(x))
+        return to_logits(output, len(x)).float()
 
     def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
         """One forward pass, with the outputs of some layers. A layer that runs several times keeps its last output."""
-        if not layers or self.module is None:
-            return View(x, self(x))
-        modules = {self._module_name(layer): self._layers[self._module_name(layer)] for layer in layers}
-        seen: list[tuple[str, object, object]] = []
-        with watching(modules, seen, keep=self._in_place):
-            logits = self(x)
-        caught = {name: (inputs, output) for name, inputs, output in seen}
-        return View(x, logits, {layer: self._caught(layer, caught, len(x)) for layer in layers})
+        return self._viewer.view(x, self, () if self.module is None else layers)
 
     def layer_names(self) -> list[str]:
         """Every module's name, and `penultimate`."""
-        own = [name for name in self._layers if name]
-        return [*own, PENULTIMATE] if self.has_penultimate else own
+        return self._viewer.names
 
     def stages(self, limit: int = 4) -> list[str]:
         """Evenly spaced stages of the network, in the order they run."""
         if self.module is None:
             return []
         probe = torch.rand(2, 3, self.canvas.height, self.canvas.width, device=self.device)
-        return [name for name in stages(self.module, self._prepared(probe), limit) if name != self._last_linear]
+        return [name for name in stages(self.module, self._prepared(probe), limit) if name != self._viewer.last_linear]
 
     def variant(self, mean: Sequence[float], std: Sequence[float]) -> Subject:
         """The same model with another normalisation."""
@@ -153,35 +145,6 @@ class Subject:
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype=dtype)
 
-    def _logits(self, output: Any, batch: int) -> Tensor:
-        if not isinstance(output, Tensor):
-            output = _unwrapped(output)
-        if output is None or output.dim() == 0 or len(output) != batch:
-            raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
-        output = output.float().flatten(1) if output.dim() > 1 and output.shape[2:].numel() == 1 else output.float()
-        if output.dim() == 1:
-            output = output[:, None]
-        if output.dim() != 2:
-            raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
-        return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output
-
-    def _module_name(self, layer: str) -> str:
-        if layer == PENULTIMATE and self._last_linear is not None:
-            return self._last_linear
-        if layer not in self._layers or not layer:
-            raise UnknownNameError("layer", layer, self.layer_names())
-        return layer
-
-    def _caught(self, layer: str, caught: Mapping[str, tuple[object, object]], batch: int) -> Tensor:
-        name = self._module_name(layer)
-        if name not in caught:
-            raise SemconError(f"layer {layer!r} does not run in the forward pass: choose another of --layers")
-        inputs, output = caught[name]
-        value = first_tensor(inputs if layer == PENULTIMATE else output)
-        if value is None or value.dim() < 2 or len(value) != batch:
-            raise SemconError(f"layer {layer!r} gives no tensor with one entry per image, but {_shape(value)}")
-        return value
-
     def _input_channels(self) -> int:
         if self.module is None:
             return 3
@@ -202,7 +165,9 @@ class Subject:
     @torch.no_grad()
     def _runs_channels_last(self, probe: Tensor) -> bool:
         """Whether the model has convolutions, which are faster on a CPU in that order, and takes such batches."""
-        if self.device.type != "cpu" or not any(isinstance(layer, nn.Conv2d) for layer in self._layers.values()):
+        if self.device.type != "cpu" or self.module is None:
+            return False
+        if not any(isinstance(layer, nn.Conv2d) for layer in self.module.modules()):
             return False
         try:
             self.model(self._prepared(probe).contiguous(memory_format=torch.channels_last))
@@ -220,18 +185,3 @@ class Subject:
                 return value.requires_grad and bool(torch.autograd.grad(value, source)[0].isfinite().all())
             except RuntimeError:
                 return False
-
-
-def _unwrapped(output: Any) -> Tensor | None:
-    if isinstance(output, Mapping):
-        if "logits" in output:
-            return output["logits"]
-        tensors = [value for value in output.values() if isinstance(value, Tensor)]
-        return tensors[0] if len(tensors) == 1 else None
-    if hasattr(output, "logits"):
-        return output.logits
-    return first_tensor(output)
-
-
-def _shape(value: object) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
 from semcon.datasets import Arrays, Folder, Mnist5k, Parquet, Shapes
 from semcon.loading import as_dataset, scan
-from semcon.recipes import parse_data
+from semcon.recipes.audit import parse_data
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 

@@ -12,7 +12,7 @@ from torch import nn
 from semcon.built import Built, build_subject, load_weights
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.models import File, Module, Timm, Torchvision
-from semcon.recipes import parse_model
+from semcon.recipes.audit import parse_model
 from semcon.torchvision_import import import_torchvision
 
 SMALL = "test_resnet.r160_in1k"  # timm's own network for tests

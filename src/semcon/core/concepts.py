@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from semcon.core.errors import SemconError
 from semcon.keyed import Keys
@@ -160,6 +160,44 @@ class Gauge:
     def name(self) -> str:
         """`REPRESENTATION.DISTANCE`."""
         return f"{self.representation.name}.{self.distance_name}"
+
+
+class Learner(Protocol):
+    """A network in training: canvas (B, 3, H, W) in [0, 1] to logits (B, K), or to a view with the outputs of layers."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
+        """One forward pass."""
+        ...
+
+
+class Objective(nn.Module, ABC):
+    """What is minimised: the weighted sum of the means of some terms, one number per sample each.
+
+    `passes`: what a step costs per image, in forward passes of the network, a backward pass counted as two
+    (cross-entropy: 3); the perturbations themselves are not counted.
+    """
+
+    source: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def passes(self) -> float:
+        """Forward passes per image and step."""
+
+    @abstractmethod
+    def forward(self, model: Learner, x: Tensor, y: Tensor, keys: Keys) -> dict[str, Tensor]:
+        """(B, 3, H, W) canvas, (B,) int64 labels, keys of sample and visit -> terms (B,) by name."""
+
+    def weights(self) -> dict[str, float]:
+        """What each term's mean is multiplied by; 1 where it is not named."""
+        return {}
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The loss of a batch: a number."""
+        weights = self.weights()
+        parts = [weights.get(name, 1.0) * values.mean() for name, values in terms.items()]
+        return torch.stack(parts).sum()
 
 
 @runtime_checkable

@@ -14,11 +14,13 @@ from semcon.core.errors import SemconError
 SCHEMA = 1
 
 
-class _Plain(BaseModel):
+class Plain(BaseModel):
+    """Frozen; no unknown fields, no infinity, no NaN."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Estimate(_Plain):
+class Estimate(Plain):
     """One figure with its 95 % interval. All fields but the numbers together are unique in a record."""
 
     perturbation: str | None
@@ -37,7 +39,7 @@ class Estimate(_Plain):
     reason: str | None = None
 
 
-class ProfileRow(_Plain):
+class ProfileRow(Plain):
     """One quantity of one family of perturbations: the mean over the family's perturbations and severities."""
 
     family: str
@@ -49,7 +51,7 @@ class ProfileRow(_Plain):
     perturbations: tuple[str, ...]
 
 
-class Finding(_Plain):
+class Finding(Plain):
     """Why a number cannot be trusted, or should be read with care, and what to do."""
 
     code: str
@@ -58,7 +60,7 @@ class Finding(_Plain):
     remedy: str
 
 
-class GaugeInfo(_Plain):
+class GaugeInfo(Plain):
     """One representation with one distance; `projected`: its sketch's size where it is longer than 4096."""
 
     name: str
@@ -70,7 +72,7 @@ class GaugeInfo(_Plain):
     homogeneous: bool
 
 
-class PerturbationRecord(_Plain):
+class PerturbationRecord(Plain):
     """A perturbation as it was used."""
 
     name: str
@@ -84,7 +86,7 @@ class PerturbationRecord(_Plain):
     draws: int
 
 
-class CanvasRecord(_Plain):
+class CanvasRecord(Plain):
     """The size that images are brought to, and how."""
 
     height: int
@@ -94,7 +96,20 @@ class CanvasRecord(_Plain):
     crop: str
 
 
-class SubjectRecord(_Plain):
+class TrainingRecord(Plain):
+    """What a network's training cost. `passes`: forward passes over one image, a backward pass counted as two."""
+
+    objective: str
+    seed: int
+    steps: int
+    images: int
+    passes: float
+    seconds: float
+    parameters: int
+    hardware: str
+
+
+class SubjectRecord(Plain):
     """The model with its preprocessing."""
 
     name: str
@@ -110,9 +125,10 @@ class SubjectRecord(_Plain):
     preprocessing: str
     fingerprint: str | None
     canvas: CanvasRecord
+    training: TrainingRecord | None = None
 
 
-class DataRecord(_Plain):
+class DataRecord(Plain):
     """The images."""
 
     name: str
@@ -126,7 +142,7 @@ class DataRecord(_Plain):
     median_size: tuple[int, int]
 
 
-class SearchRecord(_Plain):
+class SearchRecord(Plain):
     """How the worst case was searched."""
 
     steps: int
@@ -134,7 +150,7 @@ class SearchRecord(_Plain):
     best_of: int
 
 
-class SettingsRecord(_Plain):
+class SettingsRecord(Plain):
     """What the rows depend on."""
 
     seed: int
@@ -152,7 +168,7 @@ class SettingsRecord(_Plain):
     command: str
 
 
-class TimingRecord(_Plain):
+class TimingRecord(Plain):
     """How long it took; `forward_images`: images that went through the model."""
 
     seconds: float
@@ -161,7 +177,7 @@ class TimingRecord(_Plain):
     forward_images: int
 
 
-class GalleryEntry(_Plain):
+class GalleryEntry(Plain):
     """An image, its copy and, where there is one, a same-class image nearer to it in the representation."""
 
     perturbation: str
@@ -189,7 +205,7 @@ class GalleryEntry(_Plain):
     files: dict[str, str]
 
 
-class Record(_Plain):
+class Record(Plain):
     """Everything about a run but its rows."""
 
     schema_version: int = SCHEMA

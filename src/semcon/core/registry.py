@@ -15,7 +15,7 @@ from typing import Any
 from semcon.core.errors import SemconError, UnknownNameError
 
 PACKAGE = Path(__file__).parent.parent
-KINDS = ("perturbations", "distances", "representations", "datasets", "models", "checks", "evaluations")
+KINDS = ("perturbations", "distances", "representations", "datasets", "models", "checks", "evaluations", "objectives")
 
 
 def class_name(name: str) -> str:

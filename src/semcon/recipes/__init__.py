@@ -1,0 +1,1 @@
+"""User text to objects: the only place that parses flags, names and recipe files."""

@@ -1,0 +1,91 @@
+"""One forward pass as a `View`: logits in whatever form the model gives them, and the outputs of named layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semcon.attribution import first_tensor, watching
+from semcon.core.concepts import View
+from semcon.core.errors import SemconError, UnknownNameError
+
+PENULTIMATE = "penultimate"
+
+
+class Viewer:
+    """Looks into a module while it runs. `last_linear`: the layer whose input is "penultimate", None where unknown."""
+
+    def __init__(self, module: nn.Module | None, last_linear: str | None) -> None:
+        self.last_linear = last_linear
+        self._modules = dict(module.named_modules()) if module is not None else {}
+        self._in_place = any(getattr(layer, "inplace", False) for layer in self._modules.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Every module's name, and `penultimate` where it is known."""
+        own = [name for name in self._modules if name]
+        return [*own, PENULTIMATE] if self.last_linear is not None else own
+
+    def view(self, x: Tensor, forward: Callable[[Tensor], Tensor], layers: Sequence[str] = ()) -> View:
+        """`forward`: canvas to logits. A layer that runs several times keeps its last output."""
+        if not layers:
+            return View(x, forward(x))
+        modules = {self._module_name(layer): self._modules[self._module_name(layer)] for layer in layers}
+        seen: list[tuple[str, object, object]] = []
+        with watching(modules, seen, keep=self._in_place):
+            logits = forward(x)
+        caught = {name: (inputs, output) for name, inputs, output in seen}
+        return View(x, logits, {layer: self._caught(layer, caught, len(x)) for layer in layers})
+
+    def _module_name(self, layer: str) -> str:
+        if layer == PENULTIMATE and self.last_linear is not None:
+            return self.last_linear
+        if layer not in self._modules or not layer:
+            raise UnknownNameError("layer", layer, self.names)
+        return layer
+
+    def _caught(self, layer: str, caught: Mapping[str, tuple[object, object]], batch: int) -> Tensor:
+        name = self._module_name(layer)
+        if name not in caught:
+            raise SemconError(f"layer {layer!r} does not run in the forward pass: choose another of --layers")
+        inputs, output = caught[name]
+        value = first_tensor(inputs if layer == PENULTIMATE else output)
+        if value is None or value.dim() < 2 or len(value) != batch:
+            raise SemconError(f"layer {layer!r} gives no tensor with one entry per image, but {_shape(value)}")
+        return value
+
+
+def to_logits(output: Any, batch: int) -> Tensor:
+    """What a model gave for a batch as logits (B, K), at least float32; a single logit z becomes (0, z).
+
+    Takes a tensor, a tuple or list, a dict, or an object with `.logits`. Errors: `SemconError` for anything else.
+    """
+    if not isinstance(output, Tensor):
+        output = _unwrapped(output)
+    if output is None or output.dim() == 0 or len(output) != batch:
+        raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
+    output = output if output.dtype == torch.float64 else output.float()
+    output = output.flatten(1) if output.dim() > 1 and output.shape[2:].numel() == 1 else output
+    if output.dim() == 1:
+        output = output[:, None]
+    if output.dim() != 2:
+        raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
+    return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output
+
+
+def _unwrapped(output: Any) -> Tensor | None:
+    if isinstance(output, Mapping):
+        if "logits" in output:
+            return output["logits"]
+        tensors = [value for value in output.values() if isinstance(value, Tensor)]
+        return tensors[0] if len(tensors) == 1 else None
+    if hasattr(output, "logits"):
+        return output.logits
+    return first_tensor(output)
+
+
+def _shape(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
