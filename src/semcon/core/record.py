@@ -94,8 +94,24 @@ class CanvasRecord(_Plain):
     crop: str
 
 
+class TrainingRecord(_Plain):
+    """What it cost to train a network. `images`: samples seen; `passes`: forward-pass equivalents over all of them.
+
+    A backward pass counts as two forward ones, so plain cross-entropy costs 3 passes for every image seen.
+    """
+
+    objective: str
+    seed: int
+    steps: int
+    images: int
+    passes: float
+    seconds: float
+    parameters: int
+    hardware: str
+
+
 class SubjectRecord(_Plain):
-    """The model with its preprocessing."""
+    """The model with its preprocessing; `training` where it is known."""
 
     name: str
     source: str
@@ -110,6 +126,7 @@ class SubjectRecord(_Plain):
     preprocessing: str
     fingerprint: str | None
     canvas: CanvasRecord
+    training: TrainingRecord | None = None
 
 
 class DataRecord(_Plain):
