@@ -34,7 +34,6 @@ class _Seen:
 
     before: str
     after: str
-    confidence: float | None
     right: bool | None
     relative: float | None
     flips: bool
@@ -61,9 +60,13 @@ def changed_copies(
     rows = [one for one in differences if one.quantity == "flip" and one.draws == "random" and one.subset == "all"
             and one.perturbation]  # fmt: skip
     better, harm = (sum(getattr(row, name) or 0 for row in rows) for name in ("beneficial", "harmful"))
+    a, b = labels
+    told = f"{a} changes its prediction, {b} keeps it", f"{a} keeps its prediction, {b} changes it"
+    if len(one) + len(two) > 2:
+        told = f"more runs of {a} than of {b} change their prediction", f"more runs of {b} than of {a} do"
     piles = (
-        Pile("mended", "Mended", f"{labels[0]} changes its prediction, {labels[1]} keeps it", better, _turns(mended)),
-        Pile("worse", "Got worse", f"{labels[0]} keeps its prediction, {labels[1]} changes it", harm, _turns(worse)),
+        Pile("mended", "Mended", told[0], better, _turns(mended)),
+        Pile("worse", "Got worse", told[1], harm, _turns(worse)),
     )
     return ChangedGallery(f"{labels[0]} to {labels[1]}", sum(row.samples for row in rows), piles)
 
@@ -91,7 +94,7 @@ def _seen(run: RunRecord, copies: Sequence[Copy]) -> dict[Copy, _Seen]:
     rows = (
         run.samples.rows.lazy()
         .filter(pl.col("draws") == "random")
-        .select("position", "perturbation", "severity", "draw", "prediction", "confidence", change=f"{gauge}.change")
+        .select("position", "perturbation", "severity", "draw", "prediction", change=f"{gauge}.change")
         .join(images.join(wanted.lazy().select("sample").unique(), on="sample"), on="position")
         .join(wanted.lazy(), on=list(_KEY))
         .with_columns(relative=pl.when(pl.col("spread") > 0).then(pl.col("change") / pl.col("spread")))
@@ -104,7 +107,7 @@ def _seen(run: RunRecord, copies: Sequence[Copy]) -> dict[Copy, _Seen]:
 def _of_row(row: dict[str, Any], names: Sequence[str]) -> _Seen:
     right = None if row["label"] is None else row["prediction"] == row["label"]
     clean, own = int(row["clean"]), int(row["prediction"])
-    return _Seen(names[clean], names[own], row["confidence"], right, row["relative"], clean != own)
+    return _Seen(names[clean], names[own], right, row["relative"], clean != own)
 
 
 def _card(
@@ -129,7 +132,7 @@ def _look(place: int, label: str, runs: Sequence[_Seen], longest: float) -> Look
     flips = sum(run.flips for run in runs)
     relative = _relative(runs)
     return Look(
-        place, label, shown.before, shown.after, number(shown.confidence, 2), shown.flips, shown.right,
+        place, label, shown.before, shown.after, shown.flips, shown.right,
         f"{flips} of {len(runs)} runs flip" if len(runs) > 1 else "", number(relative), relative / longest,
     )  # fmt: skip
 

@@ -85,7 +85,9 @@ def _interval(entries: Sequence[Entry], means: Sequence[float]) -> tuple[float |
     ends = [sum(ends) / len(ends) if len(ends) == len(entries) else np.nan for ends in (lows, highs)]
     low, high = widened(each.mean(axis=0), np.array(ends[:1]), np.array(ends[1:]), seed_reach(np.zeros((1, 1)), each))
     if entries[0].quantity in RATES:
-        low, high = np.maximum(low, 0), np.minimum(high, 1)
+        high = np.minimum(high, 1)
+    if entries[0].quantity != "confidence_drop":  # all other quantities are never negative
+        low = np.maximum(low, 0)
     return (None if np.isnan(low[0]) else float(low[0])), (None if np.isnan(high[0]) else float(high[0]))
 
 

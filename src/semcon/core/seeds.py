@@ -27,8 +27,8 @@ HALVINGS = 60
 def seed_error(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     """Standard error over seeds of mean(second) - mean(first), and its degrees of freedom.
 
-    (n, k), (m, k) -> (k,), (k,). As many seeds on both sides: paired in order, the t test on their differences. Else Welch's, in which a side of one
-    run has no error. Source: Student (1908), Welch (1947).
+    (n, k), (m, k) -> (k,), (k,). As many seeds on both sides: paired in order, the t test on their differences. Else
+    Welch's, in which a side of one run has no error. Source: Student (1908), Welch (1947).
     """
     n, m = len(first), len(second)
     if n == m:
@@ -70,5 +70,6 @@ def seed_p(value: Floats, half: Floats, error: Floats, freedom: Floats) -> Float
 def _error(values: Floats) -> Floats:
     """The standard error of the mean over rows: (n, k) -> (k,); 0 for a single one."""
     if len(values) < 2:
-        return np.zeros(values.shape[1])
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        return np.zeros(int(values.shape[1]))
+    error: Floats = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    return error

@@ -22,7 +22,6 @@ class Look:
     label: str
     before: str
     after: str
-    confidence: str
     flips: bool
     right: bool | None
     note: str
