@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from semcon.core.difference import LEVEL, Difference
 from semcon.report.numbers import counted, decimals, number
+from semcon.report.text import visible
 
 
 def opening(
@@ -15,9 +16,10 @@ def opening(
 
     `labels`: of the first side and the second; `at_chance`: those that know no more than chance.
     """
+    labels = visible(labels[0]), visible(labels[1])
     found = (
         _flips(labels, differences), _relative(overall), _accuracy(differences),
-        *(f"{name} is at chance: its continuity means nothing, look at the findings first." for name in at_chance),
+        *(f"{visible(name)} is at chance: its continuity means nothing, read the findings first." for name in at_chance),
         _seeds(labels, differences),
     )  # fmt: skip
     return tuple(sentence for sentence in found if sentence)
