@@ -19,7 +19,7 @@ def opening(
     labels = visible(labels[0]), visible(labels[1])
     found = (
         _flips(labels, differences), _relative(overall), _accuracy(differences),
-        *(f"{visible(name)} is at chance: its continuity means nothing, read the findings first." for name in at_chance),
+        *(f"{visible(name)} is at chance: its continuity means nothing, read the findings." for name in at_chance),
         _seeds(labels, differences),
     )  # fmt: skip
     return tuple(sentence for sentence in found if sentence)
