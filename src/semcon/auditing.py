@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -266,8 +267,9 @@ def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, obj
 
 def _fingerprint(material: Material) -> str:
     """A hash of the images and labels, whatever their order."""
-    pairs = sorted(zip(material.index.ids.tolist(), material.index.labels.tolist(), strict=True))
-    return hashlib.blake2b(repr(pairs).encode(), digest_size=8).hexdigest()
+    ids, labels = material.index.ids.numpy(), material.index.labels.numpy()
+    order = np.lexsort((labels, ids))
+    return hashlib.blake2b(np.stack([ids[order], labels[order]]).tobytes(), digest_size=8).hexdigest()
 
 
 def _subject_record(subject: Subject) -> SubjectRecord:

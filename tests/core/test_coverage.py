@@ -45,7 +45,7 @@ FRAME = clouds.table(np.zeros((2, 1)), None, {}).images[np.zeros(2000, int)].wit
 def images(generator: np.random.Generator, n: int) -> Images:
     """n images with new sample ids."""
     samples = np.sort(generator.integers(0, 2**62, n))
-    return Images(FRAME[:n].with_columns(sample=samples), Weights.of(samples), None)
+    return Images(FRAME[:n].with_columns(sample=samples), np.arange(n), Weights.of(samples), None)
 
 
 def rate_figures(generator: np.random.Generator, flips: np.ndarray) -> Figures:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 RESAMPLES = 2000
 TAIL = 0.025  # left out on each side of an interval
 CHUNK = 2048  # images worked on at once: 16 MB of float32 weights
-GROUPS = 1 << 14  # more images than this are resampled in so many keyed groups: 32 MB of weights however many there are
+GROUPS = 1 << 13  # more images than this are resampled in so many keyed groups: 16 MB of weights however many there are
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

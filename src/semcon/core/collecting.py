@@ -36,7 +36,7 @@ class Collector:
 
     def __init__(self, images: Images, index: Integers) -> None:
         self.images, self.index = images, index
-        self._places = None if len(index) == len(images.frame) else index
+        self._places = None if len(index) == len(images) else index
         self._columns: list[Singles] = []
         self._height = 0
         self._append(np.ones((1, len(index)), np.float32))

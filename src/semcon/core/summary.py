@@ -78,7 +78,7 @@ class Summary:
 
     def figures(self) -> Iterator[Figures]:
         """Untouched images first, then perturbation after perturbation; never more than one of them in memory."""
-        if not len(self.images.frame):
+        if not len(self.images):
             return
         yield from self.untouched()
         for name in self.names:
@@ -127,7 +127,7 @@ class Summary:
 
     @cached_property
     def _places(self) -> dict[str, Integers]:
-        places = {"all": np.arange(len(self.images.frame))}
+        places = {"all": np.arange(len(self.images))}
         return places | {"correct": self.images.correct} if self.subsets == "every" and self.images.labelled else places
 
     @cached_property
