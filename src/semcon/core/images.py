@@ -22,7 +22,8 @@ Integers = npt.NDArray[np.int64]
 class Images:
     """Images sorted by sample id, then position: whatever the order of the table, sums run alike.
 
-    `frame`: the table's own; `order` (N,): its rows as they stand here. `labels`: (N,), -1 without. `names`: of the outputs; numbers where missing.
+    `frame`: the table's own; `order` (N,): its rows as they stand here. `labels`: (N,), -1 without. `names`: of the
+    outputs; numbers where missing.
     """
 
     frame: pl.DataFrame
