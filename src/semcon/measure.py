@@ -22,6 +22,7 @@ from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.projection import Projection
 from semcon.references import References, Yardstick
+from semcon.row_writer import RowWriter, not_finite
 from semcon.search import SearchSettings, bisect, searchable, worst_case
 from semcon.subject import Subject
 
@@ -202,7 +203,7 @@ class Measurement:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)
         ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
         clean = self._clean(x, batch.positions.to(x.device), ids, labels)
-        rows = _Rows(self.infos, batch)
+        rows = RowWriter(self.infos, batch)
         for trial in self.plan.trials:
             with torch.no_grad():
                 _TrialRun(self, trial, x, ids, clean, rows).record()
@@ -243,7 +244,7 @@ class Measurement:
 
     def _images(self, batch: Batch, clean: Clean) -> pl.DataFrame:
         if bool(torch.isnan(clean.confidence).any()):
-            raise _not_finite(batch, clean.confidence, "untouched")
+            raise not_finite(batch, clean.confidence, "untouched")
         chosen = set(self.references.positions.tolist())
         positions = batch.positions.tolist()
         columns: dict[str, object] = {
@@ -270,7 +271,7 @@ class Measurement:
 class _TrialRun:
     """One perturbation over one batch."""
 
-    def __init__(self, owner: Measurement, trial: Trial, x: Tensor, ids: Tensor, clean: Clean, rows: _Rows) -> None:
+    def __init__(self, owner: Measurement, trial: Trial, x: Tensor, ids: Tensor, clean: Clean, rows: RowWriter) -> None:
         self.owner, self.trial, self.x, self.ids, self.clean, self.rows = owner, trial, x, ids, clean, rows
         self.plan, self.eye, self.perturbation = owner.plan, owner.eye, trial.perturbation
         self.predictions: dict[tuple[float, int], Tensor] = {}
@@ -362,57 +363,6 @@ class _TrialRun:
         return bisect(flips, low, high, discrete=self.perturbation.kind == "discrete")
 
 
-class _Rows:
-    """Columns of one batch, kept on the device and fetched once."""
-
-    def __init__(self, infos: tuple[GaugeInfo, ...], batch: Batch) -> None:
-        self.infos, self.batch = infos, batch
-        self.facts: list[tuple[str, float, str, int, str | None]] = []
-        self.values: list[Tensor] = []
-        self.criticals: list[tuple[str, Tensor, float]] = []
-
-    def add(self, name: str, severity: float, draws: str, draw: int, method: str | None, values: Tensor) -> None:
-        self.facts.append((name, severity, draws, draw, method))
-        self.values.append(values)
-
-    def critical(self, name: str, severity: Tensor, censored_at: float) -> None:
-        self.criticals.append((name, severity, float(censored_at)))
-
-    def frame(self) -> pl.DataFrame:
-        """The rows of this batch, in the table's schema."""
-        schema = SampleTable.row_schema(self.infos)
-        positions = self.batch.positions.tolist()
-        labelled = self.batch.labels.numpy() >= 0
-        frames: list[pl.DataFrame] = []
-        fetched = torch.stack(self.values).cpu() if self.values else torch.zeros(0)
-        for (name, severity, draws, draw, method), values in zip(self.facts, fetched, strict=True):
-            if bool(torch.isnan(values[1]).any()):
-                raise _not_finite(self.batch, values[1], f"under {name} at severity {severity:g}")
-            columns: dict[str, object] = {"position": positions}
-            columns["prediction"], columns["confidence"] = values[0].to(torch.int64).numpy(), values[1].numpy()
-            for number, info in enumerate(self.infos):
-                columns[f"{info.name}.change"] = values[2 + 2 * number].numpy()
-                nearer = values[3 + 2 * number].to(torch.int64).numpy()
-                columns[f"{info.name}.nearer"] = pl.Series(nearer).set(pl.Series(~labelled), None)
-            frame = pl.DataFrame(columns).with_columns(
-                perturbation=pl.lit(name), severity=pl.lit(float(severity)), draws=pl.lit(draws),
-                draw=pl.lit(draw), method=pl.lit(method, dtype=pl.String),
-            )  # fmt: skip
-            frames.append(frame)
-        for name, severity, censored_at in self.criticals:
-            found = severity.double().cpu().numpy()
-            column = pl.Series(found).set(pl.Series(found == float("inf")), None)
-            frame = pl.DataFrame({"position": positions, "critical": column}).with_columns(
-                perturbation=pl.lit(name), draws=pl.lit("critical"), draw=pl.lit(-1), censored_at=pl.lit(censored_at)
-            )
-            frames.append(frame)
-        if not frames:
-            return pl.DataFrame(schema=schema)
-        whole = pl.concat(frames, how="diagonal")
-        missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in whole.columns]
-        return whole.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
-
-
 def change_objective(eye: Eye, clean: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
     """The change of the primary gauge, as a function of the perturbed canvas."""
     gauge = eye.plan.primary
@@ -446,12 +396,3 @@ def _nullable(values: Tensor) -> pl.Series:
 def _out_of_memory(error: RuntimeError) -> bool:
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
-def _not_finite(batch: Batch, values: Tensor, when: str) -> SemconError:
-    bad = [title for title, value in zip(batch.titles, values.tolist(), strict=True) if value != value]
-    shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-    return SemconError(
-        f"the model's output is NaN or infinite for {len(bad)} images {when}: {shown}. "
-        "Expected finite logits; look at these images, the weights and the normalisation (--mean --std)."
-    )
