@@ -141,8 +141,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     findings = run_checks(
         Evidence(
             subject=subject, probe=probe, table=table, estimates=estimates, labels_known=material.index.labelled,
-            data_classes=None if dataset.classes is None else tuple(dataset.classes), median_size=scan.median_size,
-            skipped=scan.bad, inert=left_out, worst=plan.worst is not None,
+            median_size=scan.median_size, skipped=scan.bad, inert=left_out, worst=plan.worst is not None,
         )
     )  # fmt: skip
     gallery = Gallery(eye, references, table, material.one, names, folder.folder / "gallery").make()

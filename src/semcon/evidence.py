@@ -18,9 +18,9 @@ from semcon.subject import Subject
 class Evidence:
     """One audit as its checks see it.
 
-    `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `data_classes`: names of the data's
-    labels. `median_size`: height and width of the images as they came. `skipped`: titles of unreadable images. `inert`:
-    perturbations that change none of these images. `worst`: whether worst cases were asked for.
+    `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `median_size`: height and width of
+    the images as they came. `skipped`: titles of unreadable images. `inert`: perturbations that change none of these
+    images. `worst`: whether worst cases were asked for.
     """
 
     subject: Subject
@@ -28,7 +28,6 @@ class Evidence:
     table: SampleTable
     estimates: Sequence[Estimate]
     labels_known: bool
-    data_classes: tuple[str, ...] | None
     median_size: tuple[int, int]
     skipped: tuple[str, ...]
     inert: tuple[str, ...]

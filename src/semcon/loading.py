@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -175,11 +175,6 @@ def _in_order(items: Iterable[Item], work: Callable[[Item], Result], workers: in
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def duplicates(ids: Tensor) -> int:
-    """How many images repeat an earlier one."""
-    return sum(count - 1 for count in Counter(ids.tolist()).values())
 
 
 def as_dataset(data: Any, *, limit: int | None = None) -> Dataset:
