@@ -248,17 +248,25 @@ def test_worst_rows_are_never_milder_than_random_rows():
         assert set(both["method"]) == {expected}
 
 
-def test_a_black_box_falls_back_to_the_best_of_k_and_says_so():
-    """A callable without gradients: method in the rows, no gradient norm."""
+@pytest.mark.parametrize(("draws", "tried"), [(1, 5), (7, 7)])
+def test_a_black_box_falls_back_to_the_best_of_k_and_says_so(draws, tried):
+    """A callable without gradients: method in the rows, no gradient norm. Oracle: images that the network saw."""
     network = Small()
 
+    seen = []
+
     def box(x):
+        seen.append(len(x))
         with torch.no_grad():
             return network(x)
 
-    plan = Plan(trials("linf:4"), (gauge("pixels", "l2"), gauge("logits", "l2")), worst=SearchSettings(6, 2, 5))
+    gauges = (gauge("pixels", "l2"), gauge("logits", "l2"))
+    plan = Plan(trials("linf:4"), gauges, draws=draws, worst=SearchSettings(6, 2, 5))
     table = measured(box, images(10), plan)
-    assert set(table.rows.filter(pl.col("draws") == "worst_change")["method"]) == {"best of 5"}
+    assert set(table.rows.filter(pl.col("draws") == "worst_change")["method"]) == {f"best of {tried}"}
+    copies = tried + (tried - draws) + 2  # the second search draws its own; both end with a look at the best
+    assert sum(seen) == 2 + 10 + 10 * copies  # after the subject's probe of two and the references
+    assert plan.passes(gradients=False) == 1 + copies
     assert table.images["gradient_norm"].null_count() == 10
 
 

@@ -74,7 +74,8 @@ class Plan:
         if self.worst is None or trial.perturbation.parameters == "fixed":
             return 0.0
         climbs = gradients and searchable(trial.perturbation)
-        return 1.0 + (self.worst.restarts * (3 * self.worst.steps + 1) if climbs else self.worst.best_of)
+        more = max(0, self.worst.best_of - self.draws)
+        return 1.0 + (self.worst.restarts * (3 * self.worst.steps + 1) if climbs else more)
 
     def passes(self, *, gradients: bool) -> float:
         """Forward passes per image, a backward pass counted as two: what the time estimate rests on."""
@@ -314,7 +315,7 @@ class _TrialRun:
 
     def _worst(self, severity: float, draws: int, settings: SearchSettings) -> None:
         gradients = self.eye.subject.differentiable
-        method = settings.method(self.perturbation, gradients=gradients)
+        method = settings.method(self.perturbation, gradients=gradients, known=draws)
         searches = (
             ("worst_change", change_objective(self.eye, self.clean.vectors), self.changes),
             ("worst_flip", self._margin_objective, self.margins),
