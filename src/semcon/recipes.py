@@ -137,10 +137,10 @@ def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float])
 def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial | None:
     from semcon.measure import Trial
 
-    name, _, rest = text.strip().partition(":")
+    name, colon, rest = text.strip().partition(":")
     name = name.replace("-", "_")
     perturbation = load("perturbations", name)()
-    if rest:
+    if colon:
         try:
             severities = tuple(sorted({perturbation.check_severity(float(part)) for part in rest.split("/")}))
         except ValueError:
@@ -151,7 +151,7 @@ def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial |
         severities = tuple(severity for severity in severities if severity <= limits.get(name, math.inf))
     severities = tuple(severity for severity in severities if severity > 0)
     if not severities:
-        if rest:
+        if colon:
             raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
         return None
     return Trial(name, perturbation, tuple(float(severity) for severity in severities))
