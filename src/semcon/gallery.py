@@ -115,7 +115,8 @@ class Gallery:
         """
         gauge, references = self.eye.plan.primary, self.references
         vectors = references.vectors[gauge.representation.name]
-        distance = gauge.distance.pairwise(clean.vector, vectors)
+        own = self.eye.sketch({gauge.representation.name: clean.vector})[gauge.representation.name]
+        distance = gauge.distance.pairwise(own, vectors)
         labels, ids = batch.labels.to(vectors.device), batch.ids.to(vectors.device)
         same = (references.labels == labels[:, None]) & (references.ids != ids[:, None]) & (labels[:, None] >= 0)
         nearer = same & (distance < change[:, None])

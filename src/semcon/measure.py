@@ -20,7 +20,7 @@ from semcon.core.record import GaugeInfo
 from semcon.core.table import SampleTable
 from semcon.keyed import Keys
 from semcon.loading import Batch
-from semcon.projection import Projection
+from semcon.projection import SIZE, Projection
 from semcon.references import References, Yardstick
 from semcon.row_writer import RowWriter, not_finite
 from semcon.search import SearchSettings, bisect, searchable, worst_case
@@ -102,7 +102,10 @@ class Clean:
 
 
 class Eye:
-    """Looks at a canvas through a subject: flat vectors per representation, sketched where distances to many count."""
+    """Looks at a canvas through a subject: flat vectors per representation, sketched where distances to many count.
+
+    Only plain vectors are sketched: the places of logits and probabilities are classes, which a sketch would mix.
+    """
 
     def __init__(self, subject: Subject, plan: Plan) -> None:
         self.subject, self.plan = subject, plan
@@ -117,12 +120,13 @@ class Eye:
         return {name: gauge.representation(view).flatten(1).to(torch.float32) for name, gauge in self.gauges.items()}
 
     def sketch(self, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The same, vectors of more than 4096 elements projected."""
-        return {name: self.projection(value.shape[1])(value) for name, value in vectors.items()}
+        """The same, plain vectors of more than 4096 elements projected."""
+        return {name: self.projection(name, value.shape[1])(value) for name, value in vectors.items()}
 
-    def projection(self, dimension: int) -> Projection:
-        """The seeded projection for vectors of this length (the identity up to 4096)."""
-        return Projection(dimension, self.plan.seed)
+    def projection(self, name: str, dimension: int) -> Projection:
+        """The seeded projection for the vectors of a representation: the identity up to 4096, and for classes."""
+        whole = self.gauges[name].representation.gives != "vector"
+        return Projection(dimension, self.plan.seed, size=dimension if whole else SIZE)
 
 
 def look_at_references(
@@ -168,7 +172,7 @@ def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str],
 
 
 def _describe(eye: Eye, gauge: Gauge, vectors: Tensor) -> GaugeInfo:
-    projection = eye.projection(vectors.shape[1])
+    projection = eye.projection(gauge.representation.name, vectors.shape[1])
     return GaugeInfo(
         name=gauge.name,
         representation=gauge.representation.name,

@@ -1,0 +1,65 @@
+"""Whole audits of small models: what one function alone does not show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import semcon
+from semcon.core.record import Estimate
+from semcon.run_record import RunRecord
+
+QUICK: dict[str, Any] = {"perturbations": ["brightness:0.2"], "layers": [], "mean": 0.0, "std": 1.0}
+
+
+def pictures(n: int = 40, classes: int = 4) -> tuple[Tensor, Tensor]:
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(n) % classes
+
+
+class Linear(nn.Module):
+    """Random logits of the pixels; from the fifth on they are `low`."""
+
+    def __init__(self, outputs: int = 5, low: float = -30.0) -> None:
+        super().__init__()
+        self.linear, self.outputs, self.low = nn.Linear(768, 5), outputs, low
+        generator = torch.Generator().manual_seed(1)
+        self.linear.weight.data = torch.randn(5, 768, generator=generator) * 0.2
+        self.linear.bias.data.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(self.linear(x.flatten(1)), (0, self.outputs - 5), value=self.low)
+
+
+def audit(model: Any, data: Any, **changes: Any) -> RunRecord:
+    return semcon.audit(model.eval() if isinstance(model, nn.Module) else model, data, **(QUICK | changes))
+
+
+def by_key(record: RunRecord, *representations: str) -> dict[tuple[object, ...], Estimate]:
+    return {
+        (e.representation, e.distance, e.quantity, e.subset): e
+        for e in record.record.estimates
+        if e.representation in representations
+    }
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_five_thousand_outputs_tell_what_five_do(labelled: bool) -> None:
+    """Oracle: the same network with five outputs, to which 4995 of no probability are added."""
+    images, labels = pictures(84)
+    data = (images, labels) if labelled else images
+    settings: dict[str, Any] = {"perturbations": ["gaussian_noise:0.5"]}
+    settings["gauges"] = ["probabilities.jensen_shannon", "probabilities.kl", "logits.label_change"]
+    few, many = (audit(Linear(outputs), data, **settings) for outputs in (5, 5000))
+    left, right = by_key(few, "probabilities"), by_key(many, "probabilities")
+    left |= {key: e for key, e in by_key(few, "logits").items() if key[1] == "label_change"}
+    right |= {key: e for key, e in by_key(many, "logits").items() if key[1] == "label_change"}
+    assert len(left) >= (10 if labelled else 6)
+    for key, estimate in left.items():
+        expected = None if estimate.mean is None else pytest.approx(estimate.mean, rel=1e-3)
+        assert right[key].mean == expected, key
+    assert all(gauge.projected is None for gauge in many.record.settings.gauges)
+    assert len(many.record.gallery) == (4 if labelled else 1)
+    assert all((entry.other_distance is not None) == labelled for entry in many.record.gallery)
