@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import semcon
+from semcon.core.errors import SemconError
 from semcon.core.record import Estimate
 from semcon.run_record import RunRecord
 
@@ -63,3 +64,29 @@ def test_five_thousand_outputs_tell_what_five_do(labelled: bool) -> None:
     assert all(gauge.projected is None for gauge in many.record.settings.gauges)
     assert len(many.record.gallery) == (4 if labelled else 1)
     assert all((entry.other_distance is not None) == labelled for entry in many.record.gallery)
+
+
+class Overflow(Linear):
+    """A layer that overflows where the mean pixel is above `limit`, though the output stays finite."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.inner, self.limit = nn.Identity(), limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.inner(torch.where((x.mean((1, 2, 3)) > self.limit)[:, None], torch.inf, x.flatten(1)[:, :9]))
+        return super().forward(x)
+
+
+def test_a_layer_that_is_infinite_is_named_with_its_images() -> None:
+    """Untouched, and only under a perturbation. Oracle: the mean pixels."""
+    images, labels = pictures()
+    means = images.mean((1, 2, 3))
+    brightest = int(means.argmax())
+    limit = float(means.sort().values[-2:].mean())
+    with pytest.raises(
+        SemconError, match=f"the layer 'inner' is NaN or infinite for 1 image untouched: image {brightest}"
+    ):
+        audit(Overflow(limit), (images, labels), layers=["inner"])
+    with pytest.raises(SemconError, match=r"the layer 'inner' is NaN .* under brightness at severity 0.9: image"):
+        audit(Overflow(float(means.max()) + 0.1), (images, labels), layers=["inner"], perturbations=["brightness:0.9"])

@@ -139,6 +139,7 @@ def look_at_references(
         x = batch.x.to(eye.subject.device)
         with torch.no_grad():
             vectors = eye.vectors(eye.view(x))
+        _check_finite(batch, vectors)
         rows = torch.tensor([order[position] for position in batch.positions.tolist()], device=x.device)
         for name, value in eye.sketch(vectors).items():
             if name not in references.vectors:
@@ -169,6 +170,14 @@ def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str],
         torch.cuda.empty_cache()
     for half in batch.halves():
         yield from fitting(half, work, note)
+
+
+def _check_finite(batch: Batch, vectors: dict[str, Tensor]) -> None:
+    """Errors: `SemconError` naming the first representation and the images for which it is NaN or infinite."""
+    bad = {name: ~value.sum(1).isfinite() for name, value in vectors.items()}
+    for name, images in bad.items():
+        if bool(images.any()):
+            raise not_finite(batch, images, name, "untouched")
 
 
 def _describe(eye: Eye, gauge: Gauge, vectors: Tensor) -> GaugeInfo:
@@ -208,6 +217,7 @@ class Measurement:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)
         ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
         clean = self._clean(x, batch.positions.to(x.device), ids, labels)
+        _check_finite(batch, clean.vectors)
         rows = RowWriter(self.infos, batch)
         for trial in self.plan.trials:
             with torch.no_grad():
@@ -248,8 +258,6 @@ class Measurement:
         return vectors
 
     def _images(self, batch: Batch, clean: Clean) -> pl.DataFrame:
-        if bool(torch.isnan(clean.confidence).any()):
-            raise not_finite(batch, clean.confidence, "untouched")
         chosen = set(self.references.positions.tolist())
         positions = batch.positions.tolist()
         columns: dict[str, object] = {

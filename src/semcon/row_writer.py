@@ -10,6 +10,7 @@ from semcon.core.errors import SemconError
 from semcon.core.record import GaugeInfo
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
+from semcon.report.numbers import counted
 
 
 class RowWriter:
@@ -38,12 +39,14 @@ class RowWriter:
         frames: list[pl.DataFrame] = []
         fetched = torch.stack(self.values).cpu() if self.values else torch.zeros(0)
         for (name, severity, draws, draw, method), values in zip(self.facts, fetched, strict=True):
-            if bool(torch.isnan(values[1]).any()):
-                raise not_finite(self.batch, values[1], f"under {name} at severity {severity:g}")
             columns: dict[str, object] = {"position": positions}
             columns["prediction"], columns["confidence"] = values[0].to(torch.int64).numpy(), values[1].numpy()
             for number, info in enumerate(self.infos):
-                columns[f"{info.name}.change"] = values[2 + 2 * number].numpy()
+                change = values[2 + 2 * number]
+                if not bool(change.isfinite().all()):
+                    when = f"under {name} at severity {severity:g}"
+                    raise not_finite(self.batch, ~change.isfinite(), info.representation, when)
+                columns[f"{info.name}.change"] = change.numpy()
                 nearer = values[3 + 2 * number].to(torch.int64).numpy()
                 columns[f"{info.name}.nearer"] = pl.Series(nearer).set(pl.Series(~labelled), None)
             frame = pl.DataFrame(columns).with_columns(
@@ -65,11 +68,12 @@ class RowWriter:
         return whole.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 
-def not_finite(batch: Batch, values: Tensor, when: str) -> SemconError:
-    """The error that names the images of a batch whose values (B,) are NaN."""
-    bad = [title for title, value in zip(batch.titles, values.tolist(), strict=True) if value != value]
-    shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+def not_finite(batch: Batch, bad: Tensor, representation: str, when: str) -> SemconError:
+    """The error that names the images of a batch for which a representation is not finite: (B,) bool."""
+    titles = [title for title, wrong in zip(batch.titles, bad.tolist(), strict=True) if wrong]
+    shown = ", ".join(titles[:5]) + (f" and {len(titles) - 5} more" if len(titles) > 5 else "")
+    what = "the model's output" if representation in ("logits", "probabilities") else f"the layer {representation!r}"
     return SemconError(
-        f"the model's output is NaN or infinite for {len(bad)} images {when}: {shown}. "
-        "Expected finite logits; look at these images, the weights and the normalisation (--mean --std)."
+        f"{what} is NaN or infinite for {counted(len(titles), 'image')} {when}: {shown}. Expected finite numbers; look at these "
+        "images, the weights and the normalisation (--mean --std), or choose other --layers."
     )
