@@ -6,6 +6,7 @@ the batch size, the order of the images or the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,11 +37,17 @@ def _nothing(_: object) -> None:
 
 @dataclass(frozen=True)
 class Trial:
-    """One perturbation with the severities it is tried at."""
+    """One perturbation with the severities it is tried at. `limit`: the highest that these images bear."""
 
     name: str
     perturbation: Perturbation
     severities: tuple[float, ...]
+    limit: float = math.inf
+
+    @property
+    def ladder(self) -> tuple[float, ...]:
+        """The default severities up to the limit: what the critical severity is looked for on."""
+        return tuple(severity for severity in self.perturbation.ladder if severity <= self.limit)
 
     def draws(self, wanted: int) -> int:
         """One where there is nothing to draw."""
@@ -77,17 +84,20 @@ class Plan:
         more = max(0, self.worst.best_of - self.draws)
         return 1.0 + (self.worst.restarts * (3 * self.worst.steps + 1) if climbs else more)
 
-    def passes(self, *, gradients: bool) -> float:
-        """Forward passes per image, a backward pass counted as two: what the time estimate rests on."""
-        total = 3.0 if self.gradient_norm and gradients else 1.0
-        for trial in self.trials:
-            draws = trial.draws(self.draws)
-            total += draws * len(trial.severities)
-            total += 2 * len(trial.severities) * self.search_passes(trial, gradients=gradients)
-            if self.critical:
-                total += draws * len(set(trial.perturbation.ladder) - set(trial.severities))
-                total += 5 if trial.perturbation.kind == "continuous" else 1
+    def copies(self, trial: Trial, *, gradients: bool) -> float:
+        """Forward passes per image for one perturbation, a backward pass counted as two."""
+        draws = trial.draws(self.draws)
+        total = draws * len(trial.severities)
+        total += 2 * len(trial.severities) * self.search_passes(trial, gradients=gradients)
+        if self.critical:
+            total += draws * len(set(trial.ladder) - set(trial.severities))
+            total += 5 if trial.perturbation.kind == "continuous" else 1
         return total
+
+    def passes(self, *, gradients: bool) -> float:
+        """The same for all of them and the untouched image: what the time estimate rests on."""
+        clean = 3.0 if self.gradient_norm and gradients else 1.0
+        return clean + sum(self.copies(trial, gradients=gradients) for trial in self.trials)
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,7 @@ def look_at_references(
     return infos
 
 
-def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str], None]) -> Iterator[Result]:
+def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str], None] = _nothing) -> Iterator[Result]:
     """The work on a batch, in halves where memory is short: draws are keyed, so that this changes no number."""
     try:
         yield work(batch)
@@ -305,7 +315,7 @@ class _TrialRun:
             for severity in self.trial.severities:
                 self._worst(severity, draws, self.plan.worst)
         if self.plan.critical:
-            self.rows.critical(self.trial.name, self._critical(draws), max(self.perturbation.ladder))
+            self.rows.critical(self.trial.name, self._critical(draws), max(self.trial.ladder))
 
     def _row(self, unit: Unit, severity: float, draw: int, draws: str, method: str | None) -> None:
         view = self.eye.view(self.perturbation(self.x, unit, severity))
@@ -345,7 +355,7 @@ class _TrialRun:
 
     def _critical(self, draws: int) -> Tensor:
         """Smallest severity over the draws at which the prediction first changes, (B,); inf where it never does."""
-        ladder = self.perturbation.ladder
+        ladder = self.trial.ladder
         first = torch.full((draws, len(self.x)), len(ladder), dtype=torch.int64, device=self.x.device)
         for draw in range(draws):
             for rung in reversed(range(len(ladder))):

@@ -139,7 +139,7 @@ def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial |
 
     name, colon, rest = text.strip().partition(":")
     name = name.replace("-", "_")
-    perturbation = load("perturbations", name)()
+    perturbation, limit = load("perturbations", name)(), limits.get(name, math.inf)
     if colon:
         try:
             severities = tuple(sorted({perturbation.check_severity(float(part)) for part in rest.split("/")}))
@@ -148,13 +148,13 @@ def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial |
     else:
         ladder = perturbation.ladder
         severities = tuple(ladder[rung] for rung in budget.rungs) if len(ladder) == 5 else ladder
-        severities = tuple(severity for severity in severities if severity <= limits.get(name, math.inf))
+        severities = tuple(severity for severity in severities if severity <= limit)
     severities = tuple(severity for severity in severities if severity > 0)
     if not severities:
         if colon:
             raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
         return None
-    return Trial(name, perturbation, tuple(float(severity) for severity in severities))
+    return Trial(name, perturbation, tuple(float(severity) for severity in severities), limit)
 
 
 MODEL_SOURCES = {
