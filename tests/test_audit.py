@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import semcon
+from semcon.core.concepts import Unit
 from semcon.core.errors import SemconError
 from semcon.core.record import Estimate
+from semcon.perturbations import Occlusion
 from semcon.run_record import RunRecord
 
 QUICK: dict[str, Any] = {"perturbations": ["brightness:0.2"], "layers": [], "mean": 0.0, "std": 1.0}
@@ -90,3 +93,38 @@ def test_a_layer_that_is_infinite_is_named_with_its_images() -> None:
         audit(Overflow(limit), (images, labels), layers=["inner"])
     with pytest.raises(SemconError, match=r"the layer 'inner' is NaN .* under brightness at severity 0.9: image"):
         audit(Overflow(float(means.max()) + 0.1), (images, labels), layers=["inner"], perturbations=["brightness:0.9"])
+
+
+class Tight(Linear):
+    """Has memory for eight images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_little_memory_changes_no_number_and_no_finding(batch_size: int | None) -> None:
+    """From the time estimate to the checks and the gallery. Oracle: the audit of the same network with more memory."""
+    settings: dict[str, Any] = {"perturbations": ["brightness:0.5"], "worst": "search", "batch_size": batch_size}
+    loose, tight = (audit(model, pictures(), **settings) for model in (Linear(), Tight()))
+    assert tight.record.findings == loose.record.findings
+    assert {finding.code for finding in tight.record.findings} == {"chance", "few-images"}
+    for left, right in zip(loose.record.estimates, tight.record.estimates, strict=True):
+        assert right.mean == (None if left.mean is None else pytest.approx(left.mean, rel=1e-4, abs=1e-6))
+    assert [one.title for one in tight.record.gallery] == [one.title for one in loose.record.gallery]
+
+
+def test_the_estimate_knows_that_one_perturbation_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: a perturbation that sleeps 2 ms an image; 40 images, three severities, two draws."""
+
+    def slow(self: Occlusion, x: Tensor, unit: Unit, severity: Tensor, context: object = None) -> Tensor:
+        time.sleep(0.002 * len(x))
+        return x.flip(3)
+
+    monkeypatch.setattr(Occlusion, "apply", slow)
+    chosen = ["brightness:0.1/0.2", "occlusion:10/20/30", "gamma:0.2"]
+    timing = audit(Linear(), pictures(), perturbations=chosen, draws=2).record.timing
+    slept = 0.002 * 40 * 3 * 2
+    assert slept <= timing.estimated_seconds <= 3 * slept

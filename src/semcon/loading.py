@@ -48,9 +48,14 @@ class Batch:
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two."""
         half = len(self.x) // 2
-        return self._part(slice(0, half)), self._part(slice(half, None))
+        return self.part(slice(0, half)), self.part(slice(half, None))
 
-    def _part(self, rows: slice) -> Batch:
+    def split(self, size: int) -> Iterator[Batch]:
+        """The batch in batches of at most `size` images."""
+        return (self.part(slice(start, start + size)) for start in range(0, len(self.x), size))
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the images."""
         return Batch(self.x[rows], self.positions[rows], self.ids[rows], self.labels[rows], self.titles[rows])
 
 

@@ -74,6 +74,7 @@ def not_finite(batch: Batch, bad: Tensor, representation: str, when: str) -> Sem
     shown = ", ".join(titles[:5]) + (f" and {len(titles) - 5} more" if len(titles) > 5 else "")
     what = "the model's output" if representation in ("logits", "probabilities") else f"the layer {representation!r}"
     return SemconError(
-        f"{what} is NaN or infinite for {counted(len(titles), 'image')} {when}: {shown}. Expected finite numbers; look at these "
-        "images, the weights and the normalisation (--mean --std), or choose other --layers."
+        f"{what} is NaN or infinite for {counted(len(titles), 'image')} {when}: {shown}. "
+        "Expected finite numbers; look at these images, the weights and the normalisation (--mean --std), "
+        "or choose other --layers."
     )
