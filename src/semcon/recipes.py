@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,10 +76,10 @@ class AuditRecipe(BaseModel):
         return budget.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
-def recipe(**settings: Any) -> AuditRecipe:
-    """A validated recipe. Errors: `SemconError` naming the setting, what came and what is expected."""
+def recipe(settings: Mapping[str, object]) -> AuditRecipe:
+    """Settings by name, validated. Errors: `SemconError` naming the setting, what came and what is expected."""
     try:
-        return AuditRecipe(**settings)
+        return AuditRecipe.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][:1])
@@ -137,10 +137,10 @@ def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float])
 def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial | None:
     from semcon.measure import Trial
 
-    name, _, rest = text.strip().partition(":")
+    name, colon, rest = text.strip().partition(":")
     name = name.replace("-", "_")
-    perturbation = load("perturbations", name)()
-    if rest:
+    perturbation, limit = load("perturbations", name)(), limits.get(name, math.inf)
+    if colon:
         try:
             severities = tuple(sorted({perturbation.check_severity(float(part)) for part in rest.split("/")}))
         except ValueError:
@@ -148,13 +148,13 @@ def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial |
     else:
         ladder = perturbation.ladder
         severities = tuple(ladder[rung] for rung in budget.rungs) if len(ladder) == 5 else ladder
-        severities = tuple(severity for severity in severities if severity <= limits.get(name, math.inf))
+        severities = tuple(severity for severity in severities if severity <= limit)
     severities = tuple(severity for severity in severities if severity > 0)
     if not severities:
-        if rest:
+        if colon:
             raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
         return None
-    return Trial(name, perturbation, tuple(float(severity) for severity in severities))
+    return Trial(name, perturbation, tuple(float(severity) for severity in severities), limit)
 
 
 MODEL_SOURCES = {
@@ -253,14 +253,14 @@ def audit(
     Returns a `RunRecord`: `.show()`, `.table()`, `.report(path)`. Errors: `SemconError` says what to do.
     """
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
-    settings = recipe(
-        weights=None if weights is None else str(weights), mean=numbers(mean, "mean"), std=numbers(std, "std"),
-        size=size, classes=class_names, perturbations=tuple(perturbations),
-        layers=None if layers is None else tuple(layers), gauges=None if gauges is None else tuple(gauges),
-        draws=draws, worst=worst, critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit,
-        batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed,
-        skip_bad=skip_bad, resume=resume,
-    )  # fmt: skip
+    settings = recipe({
+        "weights": None if weights is None else str(weights), "mean": numbers(mean, "mean"), "std": numbers(std, "std"),
+        "size": size, "classes": class_names, "perturbations": tuple(perturbations),
+        "layers": None if layers is None else tuple(layers), "gauges": None if gauges is None else tuple(gauges),
+        "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
+        "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
+        "seed": seed, "skip_bad": skip_bad, "resume": resume,
+    })  # fmt: skip
     folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
     _check_folder(folder, resume=resume)
     record = _run(model, data, settings, folder, name, progress or Silent(), command)
