@@ -49,6 +49,16 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_readme_tells_one_accuracy_of_the_demo() -> None:
+    """In its heading, the first line, the table and the last sentence. Oracle: the table's figure."""
+    (table,) = re.findall(r"^untouched +(0\.\d+)", README, re.MULTILINE)
+    (first,) = re.findall(r"random draw, accuracy (0\.\d+)", README)
+    (heading,) = re.findall(r"a digit network of ([\d.]+) % accuracy", README)
+    (sentence,) = re.findall(r"Accuracy beside it: ([\d.]+) %", README)
+    assert first == table
+    assert heading == sentence == f"{100 * float(table):.1f}"
+
+
 def test_the_page_of_figures_is_current() -> None:
     page = runpy.run_path(str(ROOT / "docs" / "make_figures_page.py"))["page"]()
     assert (ROOT / "docs" / "figures.md").read_text("utf-8") == page, "run python docs/make_figures_page.py"
