@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from semcon import demo
 from semcon.cli import app
 from semcon.core.registry import KINDS, available
 
@@ -57,6 +58,14 @@ def test_the_readme_tells_one_accuracy_of_the_demo() -> None:
     (sentence,) = re.findall(r"Accuracy beside it: ([\d.]+) %", README)
     assert first == table
     assert heading == sentence == f"{100 * float(table):.1f}"
+
+
+def test_the_readme_says_where_the_demo_writes() -> None:
+    """Where the program writes without --out, and git leaves it alone."""
+    (shown,) = re.findall(r"^\./scripts/demo .* writes (\S+)$", README, re.MULTILINE)
+    assert Path(shown) == demo.FOLDER / "report.html"
+    assert f"`{demo.FOLDER}-2`" in README
+    assert {f"/{demo.FOLDER}/", f"/{demo.FOLDER}-*/"} <= set((ROOT / ".gitignore").read_text("utf-8").split())
 
 
 def test_the_page_of_figures_is_current() -> None:

@@ -330,16 +330,12 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
 
 def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> Path:
-    """`runs/MODEL-DATA`, numbered where taken; with `resume` the newest unfinished one."""
+    """`runs/MODEL-DATA`, numbered where taken; with `resume` the first unfinished one."""
+    from semcon.partial import free_folder
 
     def plain(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[-40:]
 
     last = data.split(",")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".parquet")
     stem = f"{plain(name or model.rpartition(':')[2])}-{plain(last)}"
-    for number in range(1, 10_000):
-        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
-        beside = folder.with_name(folder.name + ".partial")
-        if (beside.exists() and resume) or (not beside.exists() and not folder.exists()):
-            return folder
-    raise SemconError("runs/ is full of runs of this name: give --out")
+    return free_folder(Path("runs") / stem, resume=resume)
