@@ -12,7 +12,17 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
 from semcon.datasets import Arrays, Folder, Mnist5k, Parquet, Shapes
@@ -302,6 +312,56 @@ def test_torch_data_sets_of_any_items(form):
     check(data)
     check(as_dataset(Streamed(ITEMS[form])))
     check(as_dataset(DataLoader(Listed(ITEMS[form]), batch_size=2, shuffle=True)))
+
+
+PART = [4, 1, 2, 5]
+SAMPLERS = {
+    "subset": {"sampler": SubsetRandomSampler(PART)},
+    "batches of a subset": {"batch_sampler": BatchSampler(SubsetRandomSampler(PART), 2, False)},
+    "one by one": {"sampler": SubsetRandomSampler(PART), "batch_size": None},
+    "some first": {"sampler": SequentialSampler(range(3))},
+    "some first, shuffled": {"sampler": RandomSampler(range(3))},
+    "batches": {"batch_size": 4, "drop_last": True},
+    "shuffled": {"shuffle": True},
+}
+
+
+@pytest.mark.parametrize("form", SAMPLERS)
+@pytest.mark.parametrize("targets", [False, True])
+def test_a_loaders_sampler_says_which_images(form, targets):
+    """Oracle: the indices that the sampler itself gives, in the data set's order; titles are those of the data set."""
+    data = Listed(ITEMS["pairs"])
+    if targets:
+        data.targets = LABELS.tolist()
+    loader = DataLoader(data, **SAMPLERS[form])
+    source = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    rows = sorted(source)
+    read = as_dataset(loader)
+    assert [read.title(i) for i in range(len(read))] == [f"image {row}" for row in rows]
+    assert [read.label(i) for i in range(len(read))] == LABELS[rows].tolist()
+    for place, row in enumerate(rows):
+        np.testing.assert_array_equal(read.image(place), IMAGES[row])
+    assert [as_dataset(loader, limit=2).title(i) for i in range(2)] == [f"image {row}" for row in rows[:2]]
+
+
+class Pairs(BatchSampler):
+    """A user's own batches."""
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"sampler": WeightedRandomSampler([1.0] * 6, 3)}, "WeightedRandomSampler"),
+        ({"sampler": RandomSampler(range(6), num_samples=3)}, "RandomSampler"),
+        ({"sampler": RandomSampler(range(6), replacement=True)}, "RandomSampler"),
+        ({"sampler": [0, 3]}, "list"),
+        ({"batch_sampler": Pairs(SequentialSampler(range(6)), 2, False)}, "Pairs"),
+    ],
+    ids=["weighted", "some", "repeated", "list", "batches"],
+)
+def test_samplers_that_are_not_understood_are_refused(options, name):
+    with pytest.raises(SemconError, match=rf"the DataLoader's {name} may leave images out .*give .*Subset"):
+        as_dataset(DataLoader(Listed(ITEMS["pairs"]), **options))
 
 
 def test_a_stream_is_read_no_further_than_the_limit():
