@@ -221,6 +221,18 @@ def test_shapes_depend_on_seed_number_and_size_alone():
     assert data.image(0).shape == (64, 64, 3)
 
 
+def test_the_ids_of_shapes_are_those_of_their_pixels(monkeypatch):
+    """Oracle: the same pictures as an array. A scan draws each picture once, whoever else is drawing."""
+    data, drawn = Shapes(n=40, size=16), []
+    own = Shapes._drawn
+    monkeypatch.setattr(Shapes, "_drawn", lambda self, index: drawn.append(index) or own(self, index))
+    ids = scan(data, workers=4).ids.tolist()
+    assert sorted(drawn) == list(range(40))
+    pictures = Arrays(np.stack([data.image(i) for i in range(40)]))
+    assert ids == [pictures.identity(i) for i in range(40)]
+    assert [data.identity(i) for i in reversed(range(40))] == ids[::-1]
+
+
 AREAS = {  # of shapes in the unit circle: pi; 2; 3 sqrt(3) / 4; ten triangles; two bars less their crossing
     "circle": np.pi, "square": 2, "triangle": 3 * 3**0.5 / 4, "star": 5 * 0.42 * np.sin(np.pi / 5),
     "cross": 2 * 2 * 0.68 - 0.68**2,
