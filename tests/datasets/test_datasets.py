@@ -6,6 +6,7 @@ import colorsys
 import io
 import json
 from collections import Counter
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from semcon.core import registry
 from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
 from semcon.datasets import Arrays, Folder, Mnist5k, Parquet, Shapes
 from semcon.loading import as_dataset, scan
@@ -219,6 +221,42 @@ def test_shapes_depend_on_seed_number_and_size_alone():
     assert len(set(ids)) == 36
     assert not np.array_equal(data.image(0), Shapes(seed=1).image(0))
     assert data.image(0).shape == (64, 64, 3)
+
+
+class Tiles:
+    """A data set of another package that needs no text."""
+
+    name, source, classes, builtin = "tiles", "builtin:tiles", None, True
+
+    def __init__(self, *, limit=None):
+        self.limit = limit
+
+
+class Strip:
+    """A data set of another package that text describes."""
+
+    @classmethod
+    def parse(cls, text, *, limit=None):
+        return text, limit
+
+
+def test_data_sets_are_an_open_set(monkeypatch):
+    """Oracle: classes that nothing but the registry knows; text reaches them, and the errors name them."""
+    points = [EntryPoint(name.lower(), f"{__name__}:{name}", "semcon.datasets") for name in ("Tiles", "Strip")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "semcon.datasets" else [])
+    assert isinstance(parse_data("builtin:tiles", 7), Tiles)
+    assert parse_data("builtin:tiles", 7).limit == 7
+    assert parse_data("strip:a:b", 5) == ("a:b", 5)
+    with pytest.raises(UnknownNameError, match=r"unknown builtin data set 'tyles'\. Did you mean tiles"):
+        parse_data("builtin:tyles", None)
+    with pytest.raises(UnknownNameError, match="unknown builtin data set 'strip'"):
+        parse_data("builtin:strip", None)
+    expected = (
+        r"expected folder:DIR, parquet:FILE\[,FILE\], strip:TEXT, builtin:mnist5k, builtin:shapes or builtin:tiles"
+    )
+    for unknown in ("tiles:x", "arrays:x", "nowhere"):
+        with pytest.raises(SemconError, match=rf"unknown data '{unknown}': {expected}"):
+            parse_data(unknown, None)
 
 
 def test_the_ids_of_shapes_are_those_of_their_pixels(monkeypatch):

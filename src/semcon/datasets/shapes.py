@@ -39,6 +39,8 @@ class Shapes:
     its colour, texture, position and background.
     """
 
+    builtin = True
+
     def __init__(self, *, n: int = 2000, size: int = 64, seed: int = 0, limit: int | None = None) -> None:
         self.name, self.source = "shapes", f"builtin:shapes(size={size}, seed={seed})"
         self.classes = KINDS
