@@ -18,7 +18,7 @@ from torch import Tensor
 
 from semcon import __version__
 from semcon.core.concepts import Dataset, Gauge, check_compatible
-from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.errors import SemconError, UnknownNameError, keeping
 from semcon.core.profile import profile
 from semcon.core.record import (
     CanvasRecord,
@@ -130,12 +130,13 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     folder = PartialRun(request.out, _settings(subject, material, plan), resume=request.resume)
     done = folder.done()
     few = probe.part(slice(min(32, material.batch_size)))
-    estimated = seconds_per_image(subject, plan, few) * (len(scan.ids) - len(done))
-    progress.say(_outlook(subject, plan, scan, estimated, len(done)))
     evaluation = Continuity(plan)
-    eye, references = evaluation.run(
-        subject, material.index, material.read, skip=done, keep=folder.add, progress=progress
-    )
+    with folder.gone_if_empty():
+        estimated = seconds_per_image(subject, plan, few) * (len(scan.ids) - len(done))
+        progress.say(_outlook(subject, plan, scan, estimated, len(done)))
+        eye, references = evaluation.run(
+            subject, material.index, material.read, skip=done, keep=folder.add, progress=progress
+        )
     table = folder.table()
     names = material.output_names()
     estimates = summarise(table, seed=plan.seed, primary=plan.primary.name, class_names=names)
@@ -168,7 +169,8 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         gallery=tuple(gallery),
     )
     subject.release()
-    table.save(folder.folder / "rows.parquet")
+    with keeping(folder.folder):
+        table.save(folder.folder / "rows.parquet")
     write_record(record, folder.folder)
     RunRecord(record, folder.folder).report()
     return RunRecord(record, folder.finish())

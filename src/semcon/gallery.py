@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from semcon.core.concepts import Unit
+from semcon.core.errors import keeping
 from semcon.core.record import GalleryEntry
 from semcon.core.table import SampleTable
 from semcon.keyed import Keys
@@ -42,7 +43,8 @@ class Gallery:
 
     def make(self) -> list[GalleryEntry]:
         """The entries, pictures saved under `folder`; the largest relative change first."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with keeping(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         entries: list[GalleryEntry] = []
         for trial in self.eye.plan.trials:
             for severity, positions in self._choose(trial):
@@ -189,7 +191,8 @@ class Gallery:
         """PNG where small, JPEG where large: the report embeds them all."""
         image = picture(canvas)
         name = f"{stem}.png" if max(image.size) <= 64 else f"{stem}.jpg"
-        image.save(self.folder / name, quality=88)
+        with keeping(self.folder):
+            image.save(self.folder / name, quality=88)
         return f"{self.folder.name}/{name}"
 
 
