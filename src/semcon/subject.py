@@ -154,16 +154,17 @@ class Subject:
         return torch.autocast(self.device.type, dtype=dtype)
 
     def _logits(self, output: Any, batch: int) -> Tensor:
-        if not isinstance(output, Tensor):
-            output = _unwrapped(output)
-        if output is None or output.dim() == 0 or len(output) != batch:
-            raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
-        output = output.float().flatten(1) if output.dim() > 1 and output.shape[2:].numel() == 1 else output.float()
-        if output.dim() == 1:
-            output = output[:, None]
-        if output.dim() != 2:
-            raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
-        return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output
+        found = output if isinstance(output, Tensor) else _unwrapped(output)
+        if not isinstance(found, Tensor):
+            raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_described(output)}")
+        logits = found.float()
+        if logits.dim() > 1 and logits.shape[2:].numel() == 1:
+            logits = logits.flatten(1)
+        if logits.dim() == 1:
+            logits = logits[:, None]
+        if logits.dim() != 2 or len(logits) != batch or not logits.shape[1]:
+            raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(found)}")
+        return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
     def _module_name(self, layer: str) -> str:
         if layer == PENULTIMATE and self._last_linear is not None:
@@ -192,12 +193,26 @@ class Subject:
     def _probed(self, probe: Tensor) -> int:
         try:
             return self(probe).shape[1]
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        except SemconError:
+            raise
+        except (Exception, SystemExit) as error:
             size = f"{self.canvas.height} x {self.canvas.width}"
             raise SemconError(
-                f"the model {self.name} fails on a batch (2, {self.channels}, {size}): {error}. "
-                "Expected images of that size to be accepted; try --size"
+                f"the model {self.name} fails on a batch (2, {self.channels}, {size}): "
+                f"{type(error).__name__}: {error}. {self._advice()}"
             ) from error
+
+    def _advice(self) -> str:
+        """What a model that fails on a batch may need."""
+        layers = list(self._layers.values())
+        kinds = {value.dtype for layer in layers for value in layer.parameters() if value.is_floating_point()}
+        other = next((kind for kind in kinds if kind != torch.float32), None)
+        if other is not None:
+            return f"Its weights are {str(other).removeprefix('torch.')}, images are float32: give it as model.float()"
+        first = next((layer for layer in layers if isinstance(layer, nn.Conv2d)), None)
+        if first is not None and first.in_channels not in (1, 3):
+            return f"It takes {first.in_channels} channels: expected 3 (RGB) or 1 (luminance)"
+        return "Expected images of that size to be accepted; try --size"
 
     @torch.no_grad()
     def _runs_channels_last(self, probe: Tensor) -> bool:
@@ -231,6 +246,13 @@ def _unwrapped(output: Any) -> Tensor | None:
     if hasattr(output, "logits"):
         return output.logits
     return first_tensor(output)
+
+
+def _described(output: object) -> str:
+    """An output without logits in it, as its author would recognise it."""
+    if isinstance(output, Mapping):
+        return f"a mapping with the keys {', '.join(map(str, output)) or '(none)'}: name the logits 'logits'"
+    return "None: does forward return them?" if output is None else type(output).__name__
 
 
 def _shape(value: object) -> str:
