@@ -103,6 +103,14 @@ class Material:
         """Some images as one batch."""
         return Batch.concat(list(self.read(rows)))
 
+    def changing(self, images: int = 8) -> tuple[str, ...]:
+        """Titles of those among some images, evenly spread, that are no longer what the scan read."""
+        rows = range(0, len(self.scan.ids), max(1, len(self.scan.ids) // images))
+        places = {int(self.scan.positions[row]): int(self.scan.ids[row]) for row in rows[:images]}
+        return tuple(
+            self.dataset.title(place) for place, seen in places.items() if self.dataset.identity(place) != seen
+        )
+
     def output_names(self) -> tuple[str, ...]:
         """A name for every output: the model's, else the data's, else its number."""
         names = [str(number) for number in range(self.subject.outputs)]
@@ -145,8 +153,8 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     findings = run_checks(
         Evidence(
             subject=subject, probe=probe, table=table, estimates=estimates, labels_known=material.index.labelled,
-            median_size=scan.median_size, skipped=scan.bad, inert=left_out, worst=plan.worst is not None,
-            batch_size=material.batch_size,
+            median_size=scan.median_size, skipped=scan.bad, inert=left_out, changing=material.changing(),
+            worst=plan.worst is not None, batch_size=material.batch_size,
         )
     )  # fmt: skip
     gallery = Gallery(eye, references, table, material.one, names, folder.folder / "gallery").make()
@@ -263,7 +271,8 @@ def _outlook(subject: Subject, plan: Plan, scan: Scan, seconds: float, done: int
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
     return (
-        f"{subject.name}: {copies} copies of each of {len(scan.ids)} images{resumed}{bad}, "
+        f"{subject.name}: {copies} {'copy' if copies == 1 else 'copies'} of each of {counted(len(scan.ids), 'image')}"
+        f"{resumed}{bad}, "
         f"under {counted(len(plan.trials), 'perturbation')}, on {subject.device}: about {minutes}"
     )
 

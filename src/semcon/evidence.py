@@ -26,7 +26,8 @@ class Evidence:
 
     `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `median_size`: height and width of
     the images as they came. `skipped`: titles of unreadable images. `inert`: perturbations that change none of these
-    images. `worst`: whether worst cases were asked for. `batch_size`: images per pass.
+    images. `changing`: titles of images that were others when read again. `worst`: whether worst cases were asked for.
+    `batch_size`: images per pass.
     """
 
     subject: Subject
@@ -37,6 +38,7 @@ class Evidence:
     median_size: tuple[int, int]
     skipped: tuple[str, ...]
     inert: tuple[str, ...]
+    changing: tuple[str, ...]
     worst: bool
     batch_size: int
 

@@ -92,6 +92,19 @@ def skipping(tmp_path: Path) -> dict[str, Finding]:
     return findings(data=f"folder:{tmp_path}", skip_bad=True)
 
 
+class Cropped(torch.utils.data.Dataset[Any]):
+    """Its images are moved at random at every reading."""
+
+    def __len__(self) -> int:
+        return 120
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        x, labels = PICTURES
+        return x[index].roll(int(torch.randint(16, ())), 1), int(labels[index])
+
+
+PICTURES = pictures()
+
 RAISED: dict[str, Callable[[Path], dict[str, Finding]]] = {
     "training_mode": lambda _: findings(Quadrants().train()),
     "nondeterministic": lambda _: findings(Quadrants(noisy=True).eval()),
@@ -108,6 +121,7 @@ RAISED: dict[str, Callable[[Path], dict[str, Finding]]] = {
     "single_class": lambda _: findings(data=one_class()),
     "default_preprocessing": lambda _: findings(mean=None, std=None),
     "skipped_images": skipping,
+    "changing_images": lambda _: findings(data=Cropped()),
     "black_box": lambda _: findings(black_box),
 }
 
@@ -176,7 +190,7 @@ def test_honest_checkpoints_are_not_accused(data_dir, name):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("wrong", [{"mean": 0.0, "std": 1.0}, {"mean": (2.6, 2.5, 2.2), "std": (0.05, 0.05, 0.05)}])
+@pytest.mark.parametrize("wrong", [{"mean": 0.0, "std": 1.0}, {"mean": (-2.6, -2.5, -2.2), "std": (0.05, 0.05, 0.05)}])
 def test_a_wrong_normalisation_of_a_real_network_is_found(data_dir, wrong):
     """ResNet-20 without its normalisation (or with one that is far off) is much worse than with ImageNet's."""
     finding = checkpoint(data_dir, "resnet20", **wrong)["normalization"]

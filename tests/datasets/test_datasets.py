@@ -59,6 +59,9 @@ def test_folders_with_and_without_classes(tmp_path):
     for name in ("b/deep/1.png", "a/0.PNG"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_bytes(FILES[name.startswith("b")])
+    for hidden in (".thumbnails/x.png", "b/._1.png", "b/.cache/y.png", "._z.png"):
+        (tmp_path / "data" / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / hidden).write_bytes(b"no image")
     (tmp_path / "data" / "notes").mkdir()
     (tmp_path / "data" / "notes" / "readme.txt").write_text("no class: no images")
     data = parse_data(f"folder:{tmp_path / 'data'}", None)
@@ -76,7 +79,7 @@ def test_folders_that_cannot_be_read_are_named(tmp_path):
         Folder(tmp_path / "nowhere")
     for name in ("cat/0.png", "stray.png"):
         (tmp_path / "empty" / name).write_bytes(FILES[0])
-    with pytest.raises(SemconError, match=r"1 images beside them \(stray\.png\): move one of the two"):
+    with pytest.raises(SemconError, match=r"1 image beside them \(stray\.png\): move one of the two"):
         Folder(tmp_path / "empty")
 
 
@@ -105,6 +108,13 @@ def test_parquet_rows_run_over_all_files(parquet, text, limit, rows):
     for place, row in enumerate(rows):
         np.testing.assert_array_equal(data.image(place), IMAGES[row])
     assert data.title(1) == f"row {int(text[1:].partition(':')[0] or 0) + 1}"
+
+
+@pytest.mark.parametrize(("text", "rows"), [("", 6), ("[1:4]", 3), ("?label=none", 6), ("?label=none[:2]", 2)])
+def test_parquet_needs_no_prefix(parquet, text, rows):
+    data = parse_data(parquet(DIGITS) + text, None)
+    assert len(data) == rows
+    assert (data.label(0) is None) == ("none" in text)
 
 
 def test_parquet_class_names(parquet):
@@ -427,6 +437,26 @@ def test_a_target_transform_wins_over_the_raw_targets():
     check(as_dataset(data), 1 - LABELS)
     data.target_transform = None
     check(as_dataset(data))
+
+
+class Broken(Listed):
+    """A user's data set of which one image cannot be read."""
+
+    def __getitem__(self, index):
+        if index == 2:
+            raise OSError("disk broke")
+        return self.items[index]
+
+
+def test_what_a_users_data_set_cannot_read_is_named_and_can_be_left_out():
+    data = as_dataset(Broken(ITEMS["pairs"]))
+    with pytest.raises(UnreadableImageError, match=r"^cannot read image 2 of Broken: OSError: disk broke\. .*--skip-bad"):
+        scan(data)
+    found = scan(data, skip_bad=True)
+    assert found.bad == ("image 2 of Broken",)
+    assert found.positions.tolist() == [0, 1, 3, 4, 5]
+    with pytest.raises(SemconError, match="cannot read item 3 of Streamed: ZeroDivisionError"):
+        as_dataset(Streamed((CHW[0], 1 // (3 - n)) for n in range(6)))
 
 
 class Unsized(Dataset):

@@ -2,6 +2,7 @@
 from semcon.checks.batch_dependence import BatchDependence as BatchDependence
 from semcon.checks.black_box import BlackBox as BlackBox
 from semcon.checks.chance import Chance as Chance
+from semcon.checks.changing_images import ChangingImages as ChangingImages
 from semcon.checks.collapsed_representation import CollapsedRepresentation as CollapsedRepresentation
 from semcon.checks.default_preprocessing import DefaultPreprocessing as DefaultPreprocessing
 from semcon.checks.duplicates import Duplicates as Duplicates

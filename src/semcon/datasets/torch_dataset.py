@@ -17,7 +17,7 @@ from torch.utils.data import (
     SubsetRandomSampler,
 )
 
-from semcon.core.errors import SemconError
+from semcon.core.errors import SemconError, UnreadableImageError
 from semcon.decoding import Pixels, as_class, from_array, from_pil
 from semcon.keyed import sample_id
 
@@ -85,7 +85,10 @@ class TorchDataset:
         return from_array(image, self.title(index))
 
     def _item(self, index: int) -> tuple[Any, Any]:
-        item = self._data[self._rows[index]]
+        try:
+            item = self._data[self._rows[index]]
+        except Exception as error:  # the user's own code
+            raise UnreadableImageError(f"{self.title(index)} of {self.name}", _told(error)) from error
         if isinstance(item, Mapping):
             image = next((item[key] for key in ("image", "img", "pixel_values", "x") if key in item), None)
             label = next((item[key] for key in ("label", "labels", "target", "y") if key in item), None)
@@ -121,8 +124,15 @@ def _sampled(loader: DataLoader[Any]) -> Sequence[int] | None:
 
 def _taken(data: Any, limit: int | None) -> list[Any]:
     items: list[Any] = []
-    for item in data:
-        items.append(item)
-        if limit is not None and len(items) >= limit:
-            break
+    try:
+        for item in data:
+            items.append(item)
+            if limit is not None and len(items) >= limit:
+                break
+    except Exception as error:  # the user's own code
+        raise SemconError(f"cannot read item {len(items)} of {type(data).__name__}: {_told(error)}") from error
     return items
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
