@@ -97,12 +97,17 @@ def numbers(text: str | Sequence[float] | float | None, name: str) -> tuple[floa
     )
     try:
         values = tuple(float(part) for part in parts)
-    except ValueError:
+    except (ValueError, TypeError):
         raise SemconError(f"--{name} expects numbers such as .485,.456,.406, got {text!r}") from None
     if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
         raise SemconError(f"--{name} expects one or three finite numbers, got {text!r}")
     if name == "std" and min(values) <= 0:
         raise SemconError(f"--std must be positive, got {text!r}")
+    if max(values) > 1:
+        divided = ",".join(f"{value / 255:.4g}" for value in values)
+        raise SemconError(
+            f"--{name} is on pixels in [0, 1], got {text!r}: if that is on 0..255, divide by 255: {divided}"
+        )
     return values
 
 
@@ -202,7 +207,7 @@ def parse_data(data: Any, limit: int | None) -> Dataset:
         if hasattr(kind, "parse"):
             return kind.parse(rest, limit=limit)
     path = Path(text)
-    if path.is_dir() or path.suffix == ".parquet":
+    if path.is_dir() or re.search(r"\.parquet(\?.*)?(\[\d*:\d*\])?$", text):
         return load("datasets", "folder" if path.is_dir() else "parquet").parse(text, limit=limit)
     forms = [getattr(kind, "form", f"{name}:TEXT") for name, kind in _datasets_with("parse").items()]
     forms += [f"builtin:{name}" for name in _datasets_with("builtin")]
@@ -224,9 +229,9 @@ def audit(
     std: str | Sequence[float] | float | None = None,
     size: int | None = None,
     classes: str | Path | Sequence[str] | None = None,
-    perturbations: Sequence[str] = (),
-    layers: Sequence[str] | None = None,
-    gauges: Sequence[str] | None = None,
+    perturbations: str | Sequence[str] = (),
+    layers: str | Sequence[str] | None = None,
+    gauges: str | Sequence[str] | None = None,
     draws: int | None = None,
     worst: Literal["none", "search"] | None = None,
     critical: bool | None = None,
@@ -260,8 +265,9 @@ def audit(
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
     settings = recipe({
         "weights": None if weights is None else str(weights), "mean": numbers(mean, "mean"), "std": numbers(std, "std"),
-        "size": size, "classes": class_names, "perturbations": tuple(perturbations),
-        "layers": None if layers is None else tuple(layers), "gauges": None if gauges is None else tuple(gauges),
+        "size": size, "classes": class_names, "perturbations": _several(perturbations),
+        "layers": None if layers is None else _several(layers),
+        "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
@@ -307,6 +313,11 @@ def _run(
         subject.release()
 
 
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """A name alone is one, not its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def _pairs(texts: tuple[str, ...] | None) -> tuple[tuple[str, str], ...] | None:
     return None if texts is None else tuple(_pair(text) for text in texts)
 
@@ -324,11 +335,15 @@ def _temporary_folder() -> tuple[Path, Any]:
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
-    """Before anything slow: the run folder must be free."""
-    if folder.exists():
-        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
+    """Before anything slow: the run folder must be free, and its name one that the disk takes."""
     beside = folder.with_name(folder.name + ".partial")
-    if beside.exists() and not resume:
+    try:
+        taken, begun = folder.exists(), beside.exists()
+    except OSError as error:
+        raise SemconError(f"{folder} cannot be a run folder: {error.strerror}. Choose another --out") from None
+    if taken:
+        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
+    if begun and not resume:
         raise SemconError(
             f"{beside} holds an unfinished audit: go on with --resume, remove it, or choose another --out"
         )

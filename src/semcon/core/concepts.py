@@ -77,7 +77,7 @@ class Perturbation(ABC):
         name = file_name(type(self))
         if not math.isfinite(severity) or severity < 0 or severity > self.maximum:
             limit = "" if math.isinf(self.maximum) else f" and {self.maximum:g}"
-            bound = f"between 0{limit}" if limit else "at least 0"
+            bound = f"between 0{limit}" if limit else "a finite number, at least 0"
             raise SemconError(f"severity of {name} must be {bound} ({self.unit}), got {severity:g}")
         if self.kind != "continuous" and severity != round(severity):
             raise SemconError(f"severity of {name} must be a whole number ({self.unit}), got {severity:g}")
