@@ -20,6 +20,7 @@ from typing import Literal
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
+from semcon.report.numbers import counted
 
 QUANTITIES = (
     "accuracy", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity", "flip",
@@ -86,13 +87,17 @@ def parse_rule(text: str) -> Rule:
     )  # fmt: skip
 
 
-def judge(record: Record, rules: Sequence[Rule], codes: Sequence[str] = ()) -> list[RuleResult]:
+def judge(
+    record: Record, rules: Sequence[Rule], codes: Sequence[str] = (), *, run: str | None = None
+) -> list[RuleResult]:
     """Every rule on every estimate it speaks of, and every code of a finding that must not be there.
 
-    Errors: `SemconError` for a rule that speaks of nothing in this run; `UnknownNameError` for a code no check has.
+    `run`: what to call it; its model's name by default. Errors: `SemconError` for a rule that speaks of nothing in this
+    run; `UnknownNameError` for a code no check has.
     """
-    results = [_judged(record, rule, estimate) for rule in rules for estimate in _matching(record, rule)]
-    return results + [_finding(record, code) for code in codes]
+    run = run or record.subject.name
+    results = [_judged(run, rule, estimate) for rule in rules for estimate in _matching(record, rule)]
+    return results + [_finding(run, record, code.replace("_", "-")) for code in codes]
 
 
 def exit_code(results: Sequence[RuleResult]) -> int:
@@ -123,6 +128,19 @@ def write_junit(path: Path, results: Sequence[RuleResult]) -> None:
         temporary = path.with_name(path.name + ".tmp")
         ElementTree.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
         os.replace(temporary, path)
+    except OSError as error:
+        raise SemconError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def check_writable(path: Path) -> None:
+    """Errors: `SemconError` where `write_junit` could not write, told before anything is measured."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.touch()
+        temporary.unlink()
     except OSError as error:
         raise SemconError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -168,12 +186,12 @@ def _available(record: Record, rule: Rule) -> str:
     return f"{whose} it has {', '.join(there)}"
 
 
-def _judged(record: Record, rule: Rule, estimate: Estimate) -> RuleResult:
+def _judged(run: str, rule: Rule, estimate: Estimate) -> RuleResult:
     severity = "" if estimate.severity is None else f":{estimate.severity:g}"
     where = "" if estimate.perturbation is None else f"{estimate.perturbation}{severity} "
     worst = "worst " if rule.draws == "worst" else ""
-    name = f"{where}{worst}{rule.quantity} {rule.operator} {rule.threshold:g}"
-    run = record.subject.name
+    gauge = f"[{rule.gauge}]" if rule.gauge else ""
+    name = f"{where}{worst}{rule.quantity}{gauge} {rule.operator} {rule.threshold:g}"
     if rule.quantity == "critical_severity":
         estimate = _unbounded(estimate)
     if estimate.mean is None or estimate.low is None or estimate.high is None:
@@ -187,8 +205,9 @@ def _judged(record: Record, rule: Rule, estimate: Estimate) -> RuleResult:
     if not any(ends):
         return RuleResult(run, name, "passed", f"{run}: {name} does not hold, as it should: it is {figure}")
     wanted = images_needed(estimate, rule.threshold)
-    advice = "no number of images would settle it" if wanted is None else f"about {wanted} images would settle it"
-    sentence = f"{run}: {name} is undecided: it is {figure} on {estimate.samples} images; {advice}"
+    needed = "no number of images" if wanted is None else f"about {counted(wanted, 'image')}"
+    images = counted(estimate.samples, "image")
+    sentence = f"{run}: {name} is undecided: it is {figure} on {images}; {needed} would settle it"
     return RuleResult(run, name, "undecided", sentence)
 
 
@@ -207,8 +226,7 @@ def images_needed(estimate: Estimate, threshold: float) -> int | None:
     return None if gap == 0 or not math.isfinite(gap) else math.ceil(estimate.samples * (half / gap) ** 2)
 
 
-def _finding(record: Record, code: str) -> RuleResult:
-    run = record.subject.name
+def _finding(run: str, record: Record, code: str) -> RuleResult:
     for finding in record.findings:
         if finding.code == code:
             return RuleResult(run, f"finding {code}", "failed", f"{run}: finding {code}: {finding.message}")
@@ -219,5 +237,5 @@ def _finding(record: Record, code: str) -> RuleResult:
 
 
 def _codes() -> list[str]:
-    """The codes that checks can raise: their file names, written with hyphens."""
-    return [name.replace("_", "-") for name in available("checks")]
+    """The codes that checks can raise, their file names written with hyphens, and that of a check that failed."""
+    return [*(name.replace("_", "-") for name in available("checks")), "check-failed"]
