@@ -223,12 +223,21 @@ BAD = [
     (["--weights", "missing.safetensors"], "no such weights file"),
     (["--classes", "missing.txt"], "cannot read the class file"),
     (["--fail-if", "hue flip"], "cannot read the rule"),
+    (["--fail-on", "nonsense"], "unknown finding code 'nonsense'"),
+    (["--perturb", "hue", "--fail-if", "gamma flip > 1"], "this run has no"),
+    (["--perturb", "hue:0.1", "--fail-if", "hue:0.2 flip > 1"], "hue is measured at 0.1"),
+    (["--perturb", "hue", "--fail-if", "hue worst flip > 1"], "it has no worst cases (--worst search"),
+    (["--perturb", "hue", "--fail-if", "hue critical_severity < 1"], "no critical severities (--budget standard"),
+    (["--perturb", "hue", "--fail-if", "hue relative_change[layer9.l2] > 1"], "unknown gauge in the rule"),
+    (["--perturb", "hue", "--fail-if", "flip > 0.2"], "name a perturbation, such as 'hue flip > 0.2'"),
     (["--no-such-flag"], "no-such-flag"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(case[0]) for case in BAD])
-def test_bad_settings_say_what_was_expected_and_write_nothing(place, run, tmp_path, arguments, words):
+def test_bad_settings_say_what_was_expected_and_write_nothing(place, run, tmp_path, monkeypatch, arguments, words):
+    """And measure nothing."""
+    monkeypatch.setattr("semcon.evaluations.continuity.Continuity.run", lambda *_, **__: pytest.fail("measured"))
     code, out, err = run("audit", place.model, place.data, *arguments, "--out", tmp_path / "run")
     assert code == 2
     assert words in err

@@ -56,6 +56,7 @@ class Request:
     """What a recipe decides about an audit besides the subject and the data.
 
     `plan` comes without gauges: they depend on the network. `layers`: None chooses stages. `out`: the run folder.
+    `accept`: told of the settled plan before anything is measured; may raise.
     """
 
     plan: Plan
@@ -69,6 +70,7 @@ class Request:
     workers: int | None = None
     resume: bool = False
     command: str = ""
+    accept: Callable[[Plan], None] = lambda _: None
 
 
 class Material:
@@ -126,6 +128,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     material = Material(subject, dataset, scan, request)
     probe = material.one(range(min(PROBE, len(scan.ids))))
     plan, left_out = _settled(subject, probe, request)
+    request.accept(plan)
     folder = PartialRun(request.out, _settings(subject, material, plan), resume=request.resume)
     done = folder.done()
     few = probe.part(slice(min(32, material.batch_size)))
