@@ -58,8 +58,8 @@ class Shapes:
         return f"{KINDS[index % len(KINDS)]} {index}"
 
     def identity(self, index: int) -> int:
-        """Hash of what determines the picture."""
-        return sample_id(f"shapes {self.size} {self.seed} {index}".encode())
+        """Hash of the pixels."""
+        return sample_id(self.image(index).tobytes())
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(size, size, 3) uint8."""
