@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -374,6 +375,9 @@ def test_an_interrupted_audit_goes_on_and_ends_as_if_it_had_not_been(place, fold
     code, _, err = run(*arguments[:-2], "--seed", 5, "--out", tmp_path / "run", "--resume")
     assert code == 2
     assert "seed was 0, is 5" in err
+    code, _, err = run(*arguments, "--precision", "bf16", "--resume")
+    assert code == 2
+    assert "precision was '32', is 'bf16'" in err
     code, _, err = run(*arguments, "--resume")
     assert code == 0
     assert "16 of them measured before" in err
@@ -402,6 +406,35 @@ def test_a_full_disk_keeps_what_was_measured(place, run, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(SampleTable, "save", save)
     assert run(*arguments, "--resume")[0] == 0
+
+
+def test_a_final_name_that_was_taken_meanwhile_costs_no_run(place, run, tmp_path, monkeypatch):
+    """The finished run stays beside it, whole, and says so."""
+    from semcon.partial import PartialRun
+
+    finish = PartialRun.finish
+
+    def taken(self):
+        (self.final / "other").mkdir(parents=True)
+        return finish(self)
+
+    monkeypatch.setattr(PartialRun, "finish", taken)
+    code, _, err = run("audit", place.model, place.data, *QUICK, "--out", tmp_path / "run")
+    assert code == 2
+    assert f"it is in {tmp_path / 'run.partial'}; rename it" in err
+    assert RunRecord.load(tmp_path / "run.partial").record.data.images == 36
+
+
+def test_settings_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch):
+    """A crash leaves a whole file or none. Oracle: the order of the system's calls."""
+    from semcon.partial import PartialRun
+
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))[1])
+    PartialRun(tmp_path / "run", {"seed": 0}, resume=False)
+    assert calls == ["fsync", "replace"]
 
 
 def test_list_names_everything(run):

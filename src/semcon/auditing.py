@@ -146,8 +146,8 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     findings = run_checks(
         Evidence(
             subject=subject, probe=probe, table=table, estimates=estimates, labels_known=material.index.labelled,
-            median_size=scan.median_size, skipped=scan.bad, inert=left_out, worst=plan.worst is not None,
-            batch_size=material.batch_size,
+            unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad, inert=left_out,
+            worst=plan.worst is not None, batch_size=material.batch_size,
         )
     )  # fmt: skip
     gallery = Gallery(eye, references, table, material.one, names, folder.folder / "gallery").make()
@@ -273,6 +273,7 @@ def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, obj
     return {
         "model": [subject.source, subject.fingerprint, subject.mean, subject.std, subject.channels],
         "canvas": asdict(subject.canvas),
+        "precision": subject.precision,
         "data": _fingerprint(material),
         "seed": plan.seed,
         "draws": plan.draws,
