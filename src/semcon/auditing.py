@@ -57,6 +57,7 @@ class Request:
     """What a recipe decides about an audit besides the subject and the data.
 
     `plan` comes without gauges: they depend on the network. `layers`: None chooses stages. `out`: the run folder.
+    `accept`: told of the settled plan before anything is measured; may raise.
     """
 
     plan: Plan
@@ -70,6 +71,7 @@ class Request:
     workers: int | None = None
     resume: bool = False
     command: str = ""
+    accept: Callable[[Plan], None] = lambda _: None
 
 
 class Material:
@@ -135,6 +137,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     material = Material(subject, dataset, scan, request)
     probe = material.one(range(min(PROBE, len(scan.ids))))
     plan, left_out = _settled(subject, probe, request)
+    request.accept(plan)
     folder = PartialRun(request.out, _settings(subject, material, plan), resume=request.resume)
     done = folder.done()
     few = probe.part(slice(min(32, material.batch_size)))
@@ -153,7 +156,8 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     findings = run_checks(
         Evidence(
             subject=subject, probe=probe, table=table, estimates=estimates, labels_known=material.index.labelled,
-            median_size=scan.median_size, skipped=scan.bad, inert=left_out, changing=material.changing(),
+            unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad, inert=left_out,
+            changing=material.changing(),
             worst=plan.worst is not None, batch_size=material.batch_size,
         )
     )  # fmt: skip
@@ -282,6 +286,7 @@ def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, obj
     return {
         "model": [subject.source, subject.fingerprint, subject.mean, subject.std, subject.channels],
         "canvas": asdict(subject.canvas),
+        "precision": subject.precision,
         "data": _fingerprint(material),
         "seed": plan.seed,
         "draws": plan.draws,

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.registry import available, load
+from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
-    from semcon.measure import Trial
+    from semcon.measure import Plan, Trial
     from semcon.run_record import RunRecord
 
 BudgetName = Literal["fast", "standard", "full"]
@@ -249,6 +251,7 @@ def audit(
     name: str | None = None,
     progress: Progress | None = None,
     command: str = "",
+    rules: Sequence[Rule] = (),
 ) -> RunRecord:
     """Measure how far a classifier's output moves under changes that carry no meaning.
 
@@ -259,6 +262,7 @@ def audit(
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
+    `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
     Returns a `RunRecord`: `.show()`, `.table()`, `.report(path)`. Errors: `SemconError` says what to do.
     """
@@ -274,13 +278,14 @@ def audit(
     })  # fmt: skip
     folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
     _check_folder(folder, resume=resume)
-    record = _run(model, data, settings, folder, name, progress or Silent(), command)
+    record = _run(model, data, settings, folder, name, progress or Silent(), command, rules)
     return record if keeper is None else replace(record, keeper=keeper)
 
 
 def _run(
-    model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str
-) -> RunRecord:
+    model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str,
+    rules: Sequence[Rule],
+) -> RunRecord:  # fmt: skip
     from semcon.auditing import Request, run_audit
     from semcon.built import build_subject
     from semcon.loading import scan
@@ -306,11 +311,19 @@ def _run(
         plan, out, layers=settings.layers, gauges=_pairs(settings.gauges),
         classes_given=settings.classes is not None, budget=settings.budget, limit=allowance.limit,
         batch_size=settings.batch_size, workers=settings.workers, resume=settings.resume, command=command,
+        accept=partial(_check_rules, rules),
     )  # fmt: skip
     try:
         return run_audit(subject, dataset, scanned, request, progress)
     finally:
         subject.release()
+
+
+def _check_rules(rules: Sequence[Rule], plan: Plan) -> None:
+    """Before the measurement: the rules speak of what the plan measures."""
+    severities = {trial.name: trial.severities for trial in plan.trials}
+    gauges = [gauge.name for gauge in plan.gauges]
+    check_rules(rules, severities, gauges, worst=plan.worst is not None, critical=plan.critical)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

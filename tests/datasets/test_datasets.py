@@ -229,6 +229,7 @@ def test_shapes_depend_on_seed_number_and_size_alone():
         assert data.factors(i) == Shapes(n=10, size=32).factors(i)
     ids = [Shapes(seed=seed, size=size).identity(i) for seed in (0, 1) for size in (32, 64) for i in range(9)]
     assert len(set(ids)) == 36
+    assert data.identity(3) == Arrays(data.image(3)[None]).identity(0)  # of the pixels, whoever holds them
     assert not np.array_equal(data.image(0), Shapes(seed=1).image(0))
     assert data.image(0).shape == (64, 64, 3)
 
@@ -450,7 +451,9 @@ class Broken(Listed):
 
 def test_what_a_users_data_set_cannot_read_is_named_and_can_be_left_out():
     data = as_dataset(Broken(ITEMS["pairs"]))
-    with pytest.raises(UnreadableImageError, match=r"^cannot read image 2 of Broken: OSError: disk broke\. .*--skip-bad"):
+    with pytest.raises(
+        UnreadableImageError, match=r"^cannot read image 2 of Broken: OSError: disk broke\. .*--skip-bad"
+    ):
         scan(data)
     found = scan(data, skip_bad=True)
     assert found.bad == ("image 2 of Broken",)

@@ -115,7 +115,8 @@ class Figures:
         """Why a figure has no value or no interval; None where it has both."""
         key, value = self.keys[number], self.values[number]
         if np.isinf(value):
-            return f"more than half of the images keep their prediction up to {self.beyond[number]:g}"
+            single = "; one image gives no interval" if self.samples[number] < 2 else ""
+            return f"more than half of the images keep their prediction up to {self.beyond[number]:g}{single}"
         if np.isnan(value):
             if self.samples[number] == 0 and key.subset == "correct":
                 return WHY.get(key.quantity, "no such value was measured") + "; or no image is classified correctly"
