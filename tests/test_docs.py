@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,13 @@ import torch
 
 from semcon import demo
 from semcon.cli import app
+from semcon.core.record import Estimate, Finding, Record
 from semcon.core.registry import KINDS
+from semcon.report.meanings import MEANINGS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+CONVENTIONS = (ROOT / "docs" / "conventions.md").read_text("utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -72,6 +76,26 @@ def test_the_readme_says_where_the_demo_writes() -> None:
     assert Path(shown) == demo.FOLDER / "report.html"
     assert f"`{demo.FOLDER}-2`" in README
     assert {f"/{demo.FOLDER}/", f"/{demo.FOLDER}-*/"} <= set((ROOT / ".gitignore").read_text("utf-8").split())
+
+
+def test_every_section_of_the_conventions_names_tests_that_exist() -> None:
+    _, *sections = CONVENTIONS.split("\n## ")
+    for section in sections:
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", section.partition("\nTests: ")[2])
+        assert named, section.partition("\n")[0]
+        for path, name in named:
+            assert f"\ndef {name}" in (ROOT / path).read_text("utf-8"), f"{path}::{name}"
+
+
+def test_the_conventions_name_what_the_json_holds(make_record: Callable[[list[Estimate]], Record]) -> None:
+    """Oracles: the words beside the report's figures, and the record's own fields."""
+    quantities, json = (
+        next(part for part in CONVENTIONS.split("\n## ") if part.startswith(name)) for name in ("Quantities", "JSON")
+    )
+    assert set(re.findall(r"^\| `(\w+)` \|", quantities, re.MULTILINE)) == {one.quantity for one in MEANINGS}
+    named = set(re.findall(r"`(\w+)`", json))
+    assert set(make_record([]).to_json()) - {"gallery"} <= named
+    assert {*Estimate.model_fields, *Finding.model_fields} <= named
 
 
 def test_the_page_of_figures_is_current() -> None:

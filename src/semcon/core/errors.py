@@ -30,7 +30,8 @@ class UnreadableImageError(SemconError):
     def __init__(self, title: str, reason: str) -> None:
         self.title = title
         super().__init__(
-            f"cannot read image {title.removeprefix('image ')}: {reason}. Repair or remove it, or go on without it by --skip-bad."
+            f"cannot read image {title.removeprefix('image ')}: {reason}. Repair or remove it, or go on without it by "
+            "--skip-bad."
         )
 
 

@@ -60,8 +60,10 @@ class TorchDataset:
         targets = getattr(self._data, "targets", None)
         if getattr(self._data, "target_transform", None) is not None:
             targets = None  # they are what the transform starts from
-        known = targets is not None and len(targets) == len(self._data)
-        label = targets[self._rows[index]] if known else self._item(index)[1]
+        if targets is not None and len(targets) == len(self._data):
+            label = targets[self._rows[index]]
+        else:
+            label = self._item(index)[1]
         return None if label is None else as_class(label, self.title(index))
 
     def title(self, index: int) -> str:
