@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class UnreadableImageError(SemconError):
 
 
 @contextmanager
-def keeping(folder: Path) -> Iterator[None]:
+def keeping(folder: Path) -> Generator[None]:
     """Where an unfinished run is written. Errors: `SemconError` for a full disk, saying that `--resume` goes on."""
     try:
         yield
