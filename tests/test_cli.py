@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -391,6 +392,28 @@ def test_a_full_disk_keeps_what_was_measured(place, run, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(SampleTable, "save", save)
     assert run(*arguments, "--resume")[0] == 0
+
+
+def test_every_demo_gets_a_folder_of_its_own(run, folder, tmp_path, monkeypatch):
+    """demo, then demo-2, past a folder and an unfinished run; --out as given. The training is left out here."""
+    from semcon import demo
+
+    asked = []
+
+    def audited(out, progress):
+        asked.append(out)
+        shutil.copytree(folder, out)
+        return RunRecord.load(out)
+
+    monkeypatch.setattr(demo, "run", audited)
+    monkeypatch.chdir(tmp_path)
+    for wanted in ((), (), ("--out", "mine")):
+        assert run("demo", *wanted)[0] == 0
+    (tmp_path / "demo-3.partial").mkdir()
+    code, _, err = run("demo")
+    assert code == 0
+    assert asked == [Path("demo"), Path("demo-2"), Path("mine"), Path("demo-4")]
+    assert "report: demo-4/report.html" in err
 
 
 def test_list_names_everything(run):

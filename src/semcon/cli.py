@@ -196,18 +196,19 @@ def list_(kind: str | None = None, /) -> int:
 
 
 @app.command
-def demo(*, out: Path = Path("demo")) -> int:
+def demo(*, out: Path | None = None) -> int:
     """Train a small network on embedded digits for about a minute, audit it and write the report.
 
     Parameters
     ----------
     out: Path
-        The run folder.
+        The run folder; demo by default, demo-2 and so on where that is taken.
     """
     from semcon import demo as demonstration
+    from semcon.partial import free_folder
     from semcon.progress import Terminal
 
-    _tell(demonstration.run(out, Terminal()), json=False)
+    _tell(demonstration.run(out or free_folder(demonstration.FOLDER), Terminal()), json=False)
     return 0
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from semcon.run_record import RunRecord
 
 TRAIN, STEPS, BATCH, SEED = 4000, 600, 128, 0
+FOLDER = Path("demo")
 
 
 def digit_network() -> nn.Module:
@@ -59,7 +60,7 @@ def run(out: Path, progress: Progress, *, steps: int = STEPS) -> RunRecord:
 
     digits = load("datasets", "mnist5k")()
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(SEED)).tolist()
-    progress.say(f"training a small network on {TRAIN} embedded MNIST digits")
+    progress.say(f"training a small network on {TRAIN} embedded MNIST digits; the run folder will be {out}")
     chosen = order[:TRAIN]
     pixels = torch.stack([torch.from_numpy(digits.image(i)[..., 0].copy()) for i in chosen]).float() / 255
     labels = torch.tensor([digits.label(i) for i in chosen])

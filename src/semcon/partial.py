@@ -80,6 +80,19 @@ class PartialRun:
             raise SemconError(f"cannot resume {self.folder}: {told}. Use the same settings, or remove the folder")
 
 
+def free_folder(wanted: Path, *, resume: bool = False) -> Path:
+    """`wanted`, numbered (-2, -3, ...) where a run lies there already; with `resume` the first unfinished one.
+
+    Errors: `SemconError` where none is free.
+    """
+    for number in range(1, 10_000):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        unfinished = folder.with_name(folder.name + ".partial").exists()
+        if (unfinished and resume) or not (unfinished or folder.exists()):
+            return folder
+    raise SemconError(f"{wanted} and its numbered neighbours are all taken: give --out")
+
+
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(content)

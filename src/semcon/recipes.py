@@ -192,22 +192,27 @@ def parse_data(data: Any, limit: int | None) -> Dataset:
         return as_dataset(data, limit=limit)
     text = str(data)
     prefix, separator, rest = text.partition(":")
-    if separator and prefix == "folder":
-        return load("datasets", "folder")(rest, limit=limit)
-    if separator and prefix == "parquet":
-        return load("datasets", "parquet").parse(rest, limit=limit)
     if separator and prefix == "builtin":
-        if rest not in ("mnist5k", "shapes"):
-            raise UnknownNameError("builtin data set", rest, ("mnist5k", "shapes"))
-        return load("datasets", rest)(limit=limit)
+        builtins = _datasets_with("builtin")
+        if rest not in builtins:
+            raise UnknownNameError("builtin data set", rest, builtins)
+        return builtins[rest](limit=limit)
+    if separator and prefix in available("datasets"):
+        kind = load("datasets", prefix)
+        if hasattr(kind, "parse"):
+            return kind.parse(rest, limit=limit)
     path = Path(text)
-    if path.is_dir():
-        return load("datasets", "folder")(text, limit=limit)
-    if path.suffix == ".parquet":
-        return load("datasets", "parquet").parse(text, limit=limit)
-    raise SemconError(
-        f"unknown data {text!r}: expected folder:DIR, parquet:FILE[,FILE], builtin:mnist5k or builtin:shapes"
-    )
+    if path.is_dir() or path.suffix == ".parquet":
+        return load("datasets", "folder" if path.is_dir() else "parquet").parse(text, limit=limit)
+    forms = [getattr(kind, "form", f"{name}:TEXT") for name, kind in _datasets_with("parse").items()]
+    forms += [f"builtin:{name}" for name in _datasets_with("builtin")]
+    raise SemconError(f"unknown data {text!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
+
+
+def _datasets_with(fact: str) -> dict[str, Any]:
+    """The data sets with a fact: `builtin` (reached by name alone) or `parse` (by name and text)."""
+    kinds = {name: load("datasets", name) for name in available("datasets")}
+    return {name: kind for name, kind in kinds.items() if getattr(kind, fact, False)}
 
 
 def audit(
@@ -330,16 +335,12 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 
 
 def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> Path:
-    """`runs/MODEL-DATA`, numbered where taken; with `resume` the newest unfinished one."""
+    """`runs/MODEL-DATA`, numbered where taken; with `resume` the first unfinished one."""
+    from semcon.partial import free_folder
 
     def plain(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[-40:]
 
     last = data.split(",")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".parquet")
     stem = f"{plain(name or model.rpartition(':')[2])}-{plain(last)}"
-    for number in range(1, 10_000):
-        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
-        beside = folder.with_name(folder.name + ".partial")
-        if (beside.exists() and resume) or (not beside.exists() and not folder.exists()):
-            return folder
-    raise SemconError("runs/ is full of runs of this name: give --out")
+    return free_folder(Path("runs") / stem, resume=resume)

@@ -168,6 +168,9 @@ class Dataset(Protocol):
 
     `name`: for titles. `source`: as the user gave it. `classes`: names of the labels, or None where labels are plain
     output indices or missing. `image` gives (H, W, C) uint8 or float32 in [0, 1], C in {1, 3}.
+
+    How text reaches a class in `datasets/`: with `builtin = True` by `builtin:NAME`, called with `limit` alone; with a
+    class method `parse(text, *, limit)` by `NAME:TEXT`, where `form` tells users what to write.
     """
 
     name: str

@@ -15,6 +15,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 class Folder:
     """Class folders are read round-robin over the sorted classes, so that any `limit` is balanced."""
 
+    form = "folder:DIR"
+
     def __init__(self, directory: str | Path, *, limit: int | None = None) -> None:
         root = Path(directory)
         if not root.is_dir():
@@ -39,6 +41,11 @@ class Folder:
         else:
             self._files = [(path, None) for path in flat]
         self._files = self._files[:limit]
+
+    @classmethod
+    def parse(cls, text: str, *, limit: int | None = None) -> Folder:
+        """`DIR`."""
+        return cls(text, limit=limit)
 
     def __len__(self) -> int:
         return len(self._files)

@@ -6,14 +6,26 @@ import colorsys
 import io
 import json
 from collections import Counter
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
+from semcon.core import registry
 from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
 from semcon.datasets import Arrays, Folder, Mnist5k, Parquet, Shapes
 from semcon.loading import as_dataset, scan
@@ -211,6 +223,54 @@ def test_shapes_depend_on_seed_number_and_size_alone():
     assert data.image(0).shape == (64, 64, 3)
 
 
+class Tiles:
+    """A data set of another package that needs no text."""
+
+    name, source, classes, builtin = "tiles", "builtin:tiles", None, True
+
+    def __init__(self, *, limit=None):
+        self.limit = limit
+
+
+class Strip:
+    """A data set of another package that text describes."""
+
+    @classmethod
+    def parse(cls, text, *, limit=None):
+        return text, limit
+
+
+def test_data_sets_are_an_open_set(monkeypatch):
+    """Oracle: classes that nothing but the registry knows; text reaches them, and the errors name them."""
+    points = [EntryPoint(name.lower(), f"{__name__}:{name}", "semcon.datasets") for name in ("Tiles", "Strip")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "semcon.datasets" else [])
+    assert isinstance(parse_data("builtin:tiles", 7), Tiles)
+    assert parse_data("builtin:tiles", 7).limit == 7
+    assert parse_data("strip:a:b", 5) == ("a:b", 5)
+    with pytest.raises(UnknownNameError, match=r"unknown builtin data set 'tyles'\. Did you mean tiles"):
+        parse_data("builtin:tyles", None)
+    with pytest.raises(UnknownNameError, match="unknown builtin data set 'strip'"):
+        parse_data("builtin:strip", None)
+    expected = (
+        r"expected folder:DIR, parquet:FILE\[,FILE\], strip:TEXT, builtin:mnist5k, builtin:shapes or builtin:tiles"
+    )
+    for unknown in ("tiles:x", "arrays:x", "nowhere"):
+        with pytest.raises(SemconError, match=rf"unknown data '{unknown}': {expected}"):
+            parse_data(unknown, None)
+
+
+def test_the_ids_of_shapes_are_those_of_their_pixels(monkeypatch):
+    """Oracle: the same pictures as an array. A scan draws each picture once, whoever else is drawing."""
+    data, drawn = Shapes(n=40, size=16), []
+    own = Shapes._drawn
+    monkeypatch.setattr(Shapes, "_drawn", lambda self, index: drawn.append(index) or own(self, index))
+    ids = scan(data, workers=4).ids.tolist()
+    assert sorted(drawn) == list(range(40))
+    pictures = Arrays(np.stack([data.image(i) for i in range(40)]))
+    assert ids == [pictures.identity(i) for i in range(40)]
+    assert [data.identity(i) for i in reversed(range(40))] == ids[::-1]
+
+
 AREAS = {  # of shapes in the unit circle: pi; 2; 3 sqrt(3) / 4; ten triangles; two bars less their crossing
     "circle": np.pi, "square": 2, "triangle": 3 * 3**0.5 / 4, "star": 5 * 0.42 * np.sin(np.pi / 5),
     "cross": 2 * 2 * 0.68 - 0.68**2,
@@ -302,6 +362,56 @@ def test_torch_data_sets_of_any_items(form):
     check(data)
     check(as_dataset(Streamed(ITEMS[form])))
     check(as_dataset(DataLoader(Listed(ITEMS[form]), batch_size=2, shuffle=True)))
+
+
+PART = [4, 1, 2, 5]
+SAMPLERS = {
+    "subset": {"sampler": SubsetRandomSampler(PART)},
+    "batches of a subset": {"batch_sampler": BatchSampler(SubsetRandomSampler(PART), 2, False)},
+    "one by one": {"sampler": SubsetRandomSampler(PART), "batch_size": None},
+    "some first": {"sampler": SequentialSampler(range(3))},
+    "some first, shuffled": {"sampler": RandomSampler(range(3))},
+    "batches": {"batch_size": 4, "drop_last": True},
+    "shuffled": {"shuffle": True},
+}
+
+
+@pytest.mark.parametrize("form", SAMPLERS)
+@pytest.mark.parametrize("targets", [False, True])
+def test_a_loaders_sampler_says_which_images(form, targets):
+    """Oracle: the indices that the sampler itself gives, in the data set's order; titles are those of the data set."""
+    data = Listed(ITEMS["pairs"])
+    if targets:
+        data.targets = LABELS.tolist()
+    loader = DataLoader(data, **SAMPLERS[form])
+    source = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    rows = sorted(source)
+    read = as_dataset(loader)
+    assert [read.title(i) for i in range(len(read))] == [f"image {row}" for row in rows]
+    assert [read.label(i) for i in range(len(read))] == LABELS[rows].tolist()
+    for place, row in enumerate(rows):
+        np.testing.assert_array_equal(read.image(place), IMAGES[row])
+    assert [as_dataset(loader, limit=2).title(i) for i in range(2)] == [f"image {row}" for row in rows[:2]]
+
+
+class Pairs(BatchSampler):
+    """A user's own batches."""
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"sampler": WeightedRandomSampler([1.0] * 6, 3)}, "WeightedRandomSampler"),
+        ({"sampler": RandomSampler(range(6), num_samples=3)}, "RandomSampler"),
+        ({"sampler": RandomSampler(range(6), replacement=True)}, "RandomSampler"),
+        ({"sampler": [0, 3]}, "list"),
+        ({"batch_sampler": Pairs(SequentialSampler(range(6)), 2, False)}, "Pairs"),
+    ],
+    ids=["weighted", "some", "repeated", "list", "batches"],
+)
+def test_samplers_that_are_not_understood_are_refused(options, name):
+    with pytest.raises(SemconError, match=rf"the DataLoader's {name} may leave images out .*give .*Subset"):
+        as_dataset(DataLoader(Listed(ITEMS["pairs"]), **options))
 
 
 def test_a_stream_is_read_no_further_than_the_limit():
