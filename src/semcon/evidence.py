@@ -24,10 +24,10 @@ Result = TypeVar("Result")
 class Evidence:
     """One audit as its checks see it.
 
-    `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `unlabelled`: how many images have no
-    label. `median_size`: height and width of the images as they came. `skipped`: titles of unreadable images. `inert`:
-    perturbations that change none of these images. `worst`: whether worst cases were asked for. `batch_size`: images per
-    pass.
+    `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `unlabelled`: how many images have
+    no label. `median_size`: height and width of the images as they came. `skipped`: titles of unreadable images.
+    `inert`: perturbations that change none of these images. `worst`: whether worst cases were asked for.
+    `batch_size`: images per pass.
     """
 
     subject: Subject
