@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -203,12 +204,14 @@ BAD = [
     (["--perturb", "gaussian_noise:-1"], "at least 0"),
     (["--perturb", "gaussian_noise:nan"], "at least 0"),
     (["--perturb", "gaussian_noise:x"], "must be a number"),
+    (["--perturb", "gaussian_noise:"], "must be a number as in gaussian_noise:0.1/0.2, got ''"),
+    (["--perturb", "salt_and_pepper:101"], "severity of salt_and_pepper must"),
     (["--perturb", "posterize:2.5"], "whole number"),
-    (["--perturb", "linf:0.03"], "unit is 1/255"),
+    (["--perturb", "linf:0.03"], "severity of linf is 0.03, but the unit is 1/255"),
     (["--perturb", "hue", "--perturb", "hue:0.1"], "given twice"),
     (["--perturb", "hue:0"], "untouched image"),
     (["--layers", "layer9"], "unknown layer 'layer9'"),
-    (["--gauges", "logits.jensen_shannon"], "wants probabilities"),
+    (["--gauges", "logits.jensen_shannon"], "the distance jensen_shannon wants probabilities"),
     (["--gauges", "logits.l3"], "unknown distance 'l3'"),
     (["--mean", ".5,.5"], "one or three"),
     (["--mean", "a"], "expects numbers"),
@@ -222,12 +225,21 @@ BAD = [
     (["--weights", "missing.safetensors"], "no such weights file"),
     (["--classes", "missing.txt"], "cannot read the class file"),
     (["--fail-if", "hue flip"], "cannot read the rule"),
+    (["--fail-on", "nonsense"], "unknown finding code 'nonsense'"),
+    (["--perturb", "hue", "--fail-if", "gamma flip > 1"], "this run has no"),
+    (["--perturb", "hue:0.1", "--fail-if", "hue:0.2 flip > 1"], "hue is measured at 0.1"),
+    (["--perturb", "hue", "--fail-if", "hue worst flip > 1"], "it has no worst cases (--worst search"),
+    (["--perturb", "hue", "--fail-if", "hue critical_severity < 1"], "no critical severities (--budget standard"),
+    (["--perturb", "hue", "--fail-if", "hue relative_change[layer9.l2] > 1"], "unknown gauge in the rule"),
+    (["--perturb", "hue", "--fail-if", "flip > 0.2"], "name a perturbation, such as 'hue flip > 0.2'"),
     (["--no-such-flag"], "no-such-flag"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(case[0]) for case in BAD])
-def test_bad_settings_say_what_was_expected_and_write_nothing(place, run, tmp_path, arguments, words):
+def test_bad_settings_say_what_was_expected_and_write_nothing(place, run, tmp_path, monkeypatch, arguments, words):
+    """And measure nothing."""
+    monkeypatch.setattr("semcon.evaluations.continuity.Continuity.run", lambda *_, **__: pytest.fail("measured"))
     code, out, err = run("audit", place.model, place.data, *arguments, "--out", tmp_path / "run")
     assert code == 2
     assert words in err
@@ -364,6 +376,9 @@ def test_an_interrupted_audit_goes_on_and_ends_as_if_it_had_not_been(place, fold
     code, _, err = run(*arguments[:-2], "--seed", 5, "--out", tmp_path / "run", "--resume")
     assert code == 2
     assert "seed was 0, is 5" in err
+    code, _, err = run(*arguments, "--precision", "bf16", "--resume")
+    assert code == 2
+    assert "precision was '32', is 'bf16'" in err
     code, _, err = run(*arguments, "--resume")
     assert code == 0
     assert "16 of them measured before" in err
@@ -414,6 +429,35 @@ def test_every_demo_gets_a_folder_of_its_own(run, folder, tmp_path, monkeypatch)
     assert code == 0
     assert asked == [Path("demo"), Path("demo-2"), Path("mine"), Path("demo-4")]
     assert "report: demo-4/report.html" in err
+
+
+def test_a_final_name_that_was_taken_meanwhile_costs_no_run(place, run, tmp_path, monkeypatch):
+    """The finished run stays beside it, whole, and says so."""
+    from semcon.partial import PartialRun
+
+    finish = PartialRun.finish
+
+    def taken(self):
+        (self.final / "other").mkdir(parents=True)
+        return finish(self)
+
+    monkeypatch.setattr(PartialRun, "finish", taken)
+    code, _, err = run("audit", place.model, place.data, *QUICK, "--out", tmp_path / "run")
+    assert code == 2
+    assert f"it is in {tmp_path / 'run.partial'}; rename it" in err
+    assert RunRecord.load(tmp_path / "run.partial").record.data.images == 36
+
+
+def test_settings_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch):
+    """A crash leaves a whole file or none. Oracle: the order of the system's calls."""
+    from semcon.partial import PartialRun
+
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))[1])
+    PartialRun(tmp_path / "run", {"seed": 0}, resume=False)
+    assert calls == ["fsync", "replace"]
 
 
 def test_list_names_everything(run):

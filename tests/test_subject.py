@@ -135,6 +135,40 @@ def test_the_model_is_measured_in_eval_mode_and_given_back(training: bool) -> No
     assert torch.equal(net.norm.running_mean, statistics)
 
 
+def test_every_module_gets_its_own_mode_back() -> None:
+    """Frozen statistics in a network that trains, and a layer that always drops in one that does not."""
+    net = nn.Sequential(Net(), nn.Dropout()).train()
+    net[0].norm.eval()
+    before = [module.training for module in net.modules()]
+    subject(net).release()
+    assert [module.training for module in net.modules()] == before
+    net.eval()
+    net[1].train()
+    measured = subject(net)
+    assert measured.was_training
+    measured.release()
+    assert [module.training for module in net.modules() if module.training] == [True]
+    assert net[1].training
+
+
+def test_a_model_that_does_not_fit_is_given_back() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(5, 3)).train()
+    with pytest.raises(SemconError, match="fails on a batch"):
+        subject(net)
+    with pytest.raises(SemconError, match="mean or std has 2 values"):
+        subject(net, mean=(0.1, 0.2))
+    assert all(module.training for module in net.modules())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_model_goes_back_to_the_device_it_came_from() -> None:
+    net = Net()
+    measured = subject(net, device="cuda")
+    assert net.fc.weight.device.type == "cuda"
+    measured.release()
+    assert {value.device.type for value in net.state_dict().values()} == {"cpu"}
+
+
 @pytest.mark.parametrize("n", [3, 20])
 def test_layers_are_shown_as_they_were_before_in_place_layers(n: int) -> None:
     """Oracle: the modules called one by one, here; negative values are there, as the rectifier comes later."""

@@ -124,12 +124,13 @@ def audit(
     from semcon.progress import Terminal
 
     rules = [gate.parse_rule(text) for text in fail_if or []]
+    gate.check_codes(fail_on or [])
     record = recipes.audit(
         model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
         layers=_names(layers), gauges=_names(gauges), draws=draws, worst=worst, budget=budget, limit=limit,
         batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed, name=name,
         skip_bad=skip_bad, resume=resume, out=out or recipes.default_folder(model, data, name, resume=resume),
-        progress=Terminal(), command=_command(),
+        progress=Terminal(), command=_command(), rules=rules,
     )  # fmt: skip
     _tell(record, json=json)
     return _gate([record], rules, fail_on or [], junit)
@@ -168,6 +169,7 @@ def report(
     if not runs:
         raise SemconError("give at least one run folder: semcon report RUN [RUN...]")
     rules = [gate.parse_rule(text) for text in fail_if or []]
+    gate.check_codes(fail_on or [])
     records = [RunRecord.load(run) for run in runs]
     if len(records) == 1:
         path = records[0].report(out)

@@ -12,7 +12,7 @@ import operator
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ QUANTITIES = (
     "accuracy", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity", "flip",
     "gradient_norm", "local_lipschitz", "relative_change", "within_class_change",
 )  # fmt: skip
+UNTOUCHED = ("accuracy", "gradient_norm")  # told of the images without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
@@ -32,7 +33,6 @@ _RULE = re.compile(
     r"^\s*(?:(?P<perturbation>[A-Za-z]\w*)(?::(?P<severity>[^\s]+))?\s+)??(?:(?P<draws>worst|random)\s+)?"
     r"(?P<quantity>[A-Za-z]\w*)(?:\[(?P<gauge>[^\]]+)\])?\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>[^\s]+)\s*$"
 )
-_FIGURES = ("mean", "low", "high")
 State = Literal["failed", "undecided", "passed"]
 
 
@@ -84,6 +84,44 @@ def parse_rule(text: str) -> Rule:
         text.strip(), match["perturbation"], severity, match["draws"] or "random", match["quantity"], match["gauge"],
         match["operator"], threshold,
     )  # fmt: skip
+
+
+def check_rules(
+    rules: Sequence[Rule], severities: Mapping[str, Sequence[float]], gauges: Sequence[str], *, worst: bool,
+    critical: bool,
+) -> None:  # fmt: skip
+    """Errors: `SemconError` for a rule on what a run does not measure. `severities`: of every perturbation, by name."""
+    for rule in rules:
+        if rule.perturbation is not None and rule.perturbation not in severities:
+            what = f"perturbation in the rule {rule.text!r}: this run has no"
+            raise UnknownNameError(what, rule.perturbation, severities)
+        if rule.gauge is not None and rule.gauge not in gauges:
+            raise UnknownNameError(f"gauge in the rule {rule.text!r}", rule.gauge, gauges)
+        missing = _missing(rule, severities, worst=worst, critical=critical)
+        if missing:
+            raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {missing}")
+
+
+def _missing(rule: Rule, severities: Mapping[str, Sequence[float]], *, worst: bool, critical: bool) -> str | None:
+    """What a rule asks for that a run does not measure."""
+    if rule.draws == "worst" and not worst:
+        return "it has no worst cases (--worst search measures them)"
+    if rule.quantity == "critical_severity" and not critical:
+        return "it has no critical severities (--budget standard measures them)"
+    if rule.perturbation is None and rule.quantity not in UNTOUCHED:
+        return f"name a perturbation, such as '{next(iter(severities))} {rule.text}'"
+    measured = severities.get(rule.perturbation or "", ())
+    if rule.severity is not None and not any(_at(severity, rule.severity) for severity in measured):
+        return f"{rule.perturbation} is measured at {', '.join(f'{severity:g}' for severity in measured)}"
+    return None
+
+
+def check_codes(codes: Sequence[str]) -> None:
+    """Errors: `UnknownNameError` for a code no check has: their file names, written with hyphens."""
+    known = [name.replace("_", "-") for name in available("checks")]
+    for code in codes:
+        if code not in known:
+            raise UnknownNameError("finding code", code, known)
 
 
 def judge(record: Record, rules: Sequence[Rule], codes: Sequence[str] = ()) -> list[RuleResult]:
@@ -142,30 +180,18 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
     ]
     if found:
         return found
-    names = [perturbation.name for perturbation in record.settings.perturbations]
-    if rule.perturbation is not None and rule.perturbation not in names:
-        raise UnknownNameError(f"perturbation in the rule {rule.text!r}: this run has no", rule.perturbation, names)
-    gauges = [info.name for info in record.settings.gauges]
-    if gauge not in gauges:
-        raise UnknownNameError(f"gauge in the rule {rule.text!r}", gauge, gauges)
-    raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {_available(record, rule)}")
+    settings = record.settings
+    severities = {perturbation.name: perturbation.severities for perturbation in settings.perturbations}
+    gauges = [info.name for info in settings.gauges]
+    check_rules([rule], severities, gauges, worst=settings.worst is not None, critical=settings.critical)
+    there = sorted({e.quantity for e in record.estimates if (e.perturbation is None) == (rule.perturbation is None)})
+    whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
+    raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {whose} it has {', '.join(there)}")
 
 
 def _at(severity: float | None, wanted: float | None) -> bool:
     """Whether a rule with this severity (None: any) speaks of an estimate with that one."""
     return wanted is None or (severity is not None and math.isclose(severity, wanted))
-
-
-def _available(record: Record, rule: Rule) -> str:
-    """What a rule that matched nothing could have meant."""
-    if rule.draws == "worst" and record.settings.worst is None:
-        return "it has no worst cases (--worst search measures them)"
-    for perturbation in record.settings.perturbations:
-        if perturbation.name == rule.perturbation and rule.severity is not None:
-            return f"{rule.perturbation} was measured at {', '.join(f'{s:g}' for s in perturbation.severities)}"
-    there = sorted({e.quantity for e in record.estimates if (e.perturbation is None) == (rule.perturbation is None)})
-    whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
-    return f"{whose} it has {', '.join(there)}"
 
 
 def _judged(record: Record, rule: Rule, estimate: Estimate) -> RuleResult:
@@ -181,7 +207,7 @@ def _judged(record: Record, rule: Rule, estimate: Estimate) -> RuleResult:
         return RuleResult(run, name, "undecided", sentence)
     holds = _COMPARE[rule.operator]
     ends = holds(estimate.low, rule.threshold), holds(estimate.high, rule.threshold)
-    figure = f"{estimate.mean:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    figure = f"{_number(estimate.mean)} [{_number(estimate.low)}, {_number(estimate.high)}]"
     if all(ends):
         return RuleResult(run, name, "failed", f"{run}: {name} fails: it is {figure}")
     if not any(ends):
@@ -193,9 +219,15 @@ def _judged(record: Record, rule: Rule, estimate: Estimate) -> RuleResult:
 
 
 def _unbounded(estimate: Estimate) -> Estimate:
-    """A critical severity beyond the ladder is larger than any threshold inside it."""
-    figures = {name: math.inf if getattr(estimate, name) is None else getattr(estimate, name) for name in _FIGURES}
+    """A critical severity beyond the ladder is larger than any threshold inside it, where its lower bound is known."""
+    if estimate.low is None:
+        return estimate
+    figures = {name: math.inf for name in ("mean", "high") if getattr(estimate, name) is None}
     return estimate.model_copy(update=figures)
+
+
+def _number(value: float) -> str:
+    return "beyond the ladder" if math.isinf(value) else f"{value:.3g}"
 
 
 def images_needed(estimate: Estimate, threshold: float) -> int | None:
@@ -204,7 +236,9 @@ def images_needed(estimate: Estimate, threshold: float) -> int | None:
         return None
     gap = abs(estimate.mean - threshold)
     half = estimate.high - estimate.mean if threshold > estimate.mean else estimate.mean - estimate.low
-    return None if gap == 0 or not math.isfinite(gap) else math.ceil(estimate.samples * (half / gap) ** 2)
+    if gap == 0 or not math.isfinite(gap) or not math.isfinite(half):
+        return None
+    return math.ceil(estimate.samples * (half / gap) ** 2)
 
 
 def _finding(record: Record, code: str) -> RuleResult:
@@ -212,12 +246,5 @@ def _finding(record: Record, code: str) -> RuleResult:
     for finding in record.findings:
         if finding.code == code:
             return RuleResult(run, f"finding {code}", "failed", f"{run}: finding {code}: {finding.message}")
-    known = _codes()
-    if code not in known:
-        raise UnknownNameError("finding code", code, known)
+    check_codes([code])
     return RuleResult(run, f"finding {code}", "passed", f"{run}: no finding {code}")
-
-
-def _codes() -> list[str]:
-    """The codes that checks can raise: their file names, written with hyphens."""
-    return [name.replace("_", "-") for name in available("checks")]

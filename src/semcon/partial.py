@@ -64,10 +64,16 @@ class PartialRun:
             raise _disk(self.folder, error) from error
 
     def finish(self) -> Path:
-        """Drop the parts and take the final name."""
-        shutil.rmtree(self.parts)
-        (self.folder / "settings.json").unlink()
-        os.replace(self.folder, self.final)
+        """Drop the parts and take the final name. Errors: `SemconError` saying where the run is, where that fails."""
+        try:
+            shutil.rmtree(self.parts)
+            (self.folder / "settings.json").unlink()
+            os.replace(self.folder, self.final)
+        except OSError as error:
+            raise SemconError(
+                f"cannot move the finished run to {self.final} ({error.strerror or error}): it is in {self.folder}; "
+                "rename it as you like"
+            ) from error
         return self.final
 
     def _check_same(self, settings: dict[str, object]) -> None:
@@ -95,7 +101,9 @@ def free_folder(wanted: Path, *, resume: bool = False) -> Path:
 
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
+    with temporary.open("wb") as file:
+        file.write(content)
+        os.fsync(file.fileno())
     os.replace(temporary, path)
 
 

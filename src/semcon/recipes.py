@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.registry import available, load
+from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
-    from semcon.measure import Trial
+    from semcon.measure import Plan, Trial
     from semcon.run_record import RunRecord
 
 BudgetName = Literal["fast", "standard", "full"]
@@ -76,10 +78,10 @@ class AuditRecipe(BaseModel):
         return budget.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
-def recipe(**settings: Any) -> AuditRecipe:
-    """A validated recipe. Errors: `SemconError` naming the setting, what came and what is expected."""
+def recipe(settings: Mapping[str, object]) -> AuditRecipe:
+    """Settings by name, validated. Errors: `SemconError` naming the setting, what came and what is expected."""
     try:
-        return AuditRecipe(**settings)
+        return AuditRecipe.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][:1])
@@ -137,10 +139,10 @@ def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float])
 def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial | None:
     from semcon.measure import Trial
 
-    name, _, rest = text.strip().partition(":")
+    name, colon, rest = text.strip().partition(":")
     name = name.replace("-", "_")
-    perturbation = load("perturbations", name)()
-    if rest:
+    perturbation, limit = load("perturbations", name)(), limits.get(name, math.inf)
+    if colon:
         try:
             severities = tuple(sorted({perturbation.check_severity(float(part)) for part in rest.split("/")}))
         except ValueError:
@@ -148,13 +150,13 @@ def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial |
     else:
         ladder = perturbation.ladder
         severities = tuple(ladder[rung] for rung in budget.rungs) if len(ladder) == 5 else ladder
-        severities = tuple(severity for severity in severities if severity <= limits.get(name, math.inf))
+        severities = tuple(severity for severity in severities if severity <= limit)
     severities = tuple(severity for severity in severities if severity > 0)
     if not severities:
-        if rest:
+        if colon:
             raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
         return None
-    return Trial(name, perturbation, tuple(float(severity) for severity in severities))
+    return Trial(name, perturbation, tuple(float(severity) for severity in severities), limit)
 
 
 MODEL_SOURCES = {
@@ -244,6 +246,7 @@ def audit(
     name: str | None = None,
     progress: Progress | None = None,
     command: str = "",
+    rules: Sequence[Rule] = (),
 ) -> RunRecord:
     """Measure how far a classifier's output moves under changes that carry no meaning.
 
@@ -254,27 +257,29 @@ def audit(
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
+    `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
     Returns a `RunRecord`: `.show()`, `.table()`, `.report(path)`. Errors: `SemconError` says what to do.
     """
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
-    settings = recipe(
-        weights=None if weights is None else str(weights), mean=numbers(mean, "mean"), std=numbers(std, "std"),
-        size=size, classes=class_names, perturbations=tuple(perturbations),
-        layers=None if layers is None else tuple(layers), gauges=None if gauges is None else tuple(gauges),
-        draws=draws, worst=worst, critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit,
-        batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed,
-        skip_bad=skip_bad, resume=resume,
-    )  # fmt: skip
+    settings = recipe({
+        "weights": None if weights is None else str(weights), "mean": numbers(mean, "mean"), "std": numbers(std, "std"),
+        "size": size, "classes": class_names, "perturbations": tuple(perturbations),
+        "layers": None if layers is None else tuple(layers), "gauges": None if gauges is None else tuple(gauges),
+        "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
+        "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
+        "seed": seed, "skip_bad": skip_bad, "resume": resume,
+    })  # fmt: skip
     folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
     _check_folder(folder, resume=resume)
-    record = _run(model, data, settings, folder, name, progress or Silent(), command)
+    record = _run(model, data, settings, folder, name, progress or Silent(), command, rules)
     return record if keeper is None else replace(record, keeper=keeper)
 
 
 def _run(
-    model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str
-) -> RunRecord:
+    model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str,
+    rules: Sequence[Rule],
+) -> RunRecord:  # fmt: skip
     from semcon.auditing import Request, run_audit
     from semcon.built import build_subject
     from semcon.loading import scan
@@ -300,11 +305,19 @@ def _run(
         plan, out, layers=settings.layers, gauges=_pairs(settings.gauges),
         classes_given=settings.classes is not None, budget=settings.budget, limit=allowance.limit,
         batch_size=settings.batch_size, workers=settings.workers, resume=settings.resume, command=command,
+        accept=partial(_check_rules, rules),
     )  # fmt: skip
     try:
         return run_audit(subject, dataset, scanned, request, progress)
     finally:
         subject.release()
+
+
+def _check_rules(rules: Sequence[Rule], plan: Plan) -> None:
+    """Before the measurement: the rules speak of what the plan measures."""
+    severities = {trial.name: trial.severities for trial in plan.trials}
+    gauges = [gauge.name for gauge in plan.gauges]
+    check_rules(rules, severities, gauges, worst=plan.worst is not None, critical=plan.critical)
 
 
 def _pairs(texts: tuple[str, ...] | None) -> tuple[tuple[str, str], ...] | None:

@@ -7,7 +7,6 @@ distances to its class answer how many are nearer than a change. DESIGN section 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -135,8 +134,3 @@ def gather(index: Index, positions: Tensor, device: torch.device) -> References:
     labels = index.labels if index.labelled else torch.full_like(index.labels, -1)
     counted = {int(label): int(index.ids[labels == label].unique().numel()) for label in labels.unique()}
     return References(positions, index.ids[positions].to(device), labels[positions].to(device), counted)
-
-
-def unique_names(gauges: Sequence[Gauge]) -> list[str]:
-    """The representations of some gauges, each once, in order."""
-    return list(dict.fromkeys(gauge.representation.name for gauge in gauges))

@@ -24,7 +24,7 @@ CHANNELS_LAST_FROM = 8  # images: with fewer, putting the weights into that orde
 class Subject:
     """A classifier from the canvas (B, 3, H, W) in [0, 1] to logits (B, K).
 
-    `model`: an `nn.Module`, put into eval mode for the measurement (`was_training` remembers), or any callable, a black
+    `model`: an `nn.Module`, put into eval mode for the measurement (`release` undoes it), or any callable, a black
     box without gradients. `mean`, `std`: on [0, 1], one value or one per channel. `channels`: 1 feeds luminance.
     Outputs may be a tensor, a tuple, a dict, or an object with `.logits`; a single logit z becomes two classes (0, z).
     """
@@ -51,14 +51,25 @@ class Subject:
         self.weights = weights
         self.device, self.precision = torch.device(device), precision
         self.module = model if isinstance(model, nn.Module) else None
-        self.was_training = bool(self.module is not None and any(m.training for m in self.module.modules()))
-        if self.module is not None:
-            self.module.eval().to(self.device)
+        modules = [] if self.module is None else list(self.module.modules())
+        self._modes = [(module, module.training) for module in modules]
+        self._home = next((parameter.device for module in modules for parameter in module.parameters()), self.device)
+        self.was_training = any(training for _, training in self._modes)
+        try:
+            if self.module is not None:
+                self.module.eval().to(self.device)
+            self._open(channels)
+        except BaseException:
+            self.release()
+            raise
+
+    def _open(self, channels: int | None) -> None:
+        """What the model's own look at a batch of two tells."""
         self.channels = channels or self._input_channels()
         self._set_normalisation()
         self._layers = dict(self.module.named_modules()) if self.module is not None else {}
         self._in_place = any(getattr(module, "inplace", False) for module in self._layers.values())
-        probe = torch.rand(2, 3, canvas.height, canvas.width, device=self.device)
+        probe = torch.rand(2, 3, self.canvas.height, self.canvas.width, device=self.device)
         self._channels_last = False
         self.outputs = self._probed(probe)
         self._channels_last = self._runs_channels_last(probe)
@@ -125,9 +136,12 @@ class Subject:
         return other
 
     def release(self) -> None:
-        """Give the model back in the mode it came in."""
-        if self.module is not None and self.was_training:
-            self.module.train()
+        """Give the model back as it came: every module's mode, and its device."""
+        if self.module is not None:
+            self.module.to(self._home)
+        for module, training in self._modes:  # parents first: train() reaches the children, who come later
+            if module.training != training:
+                module.train(training)
 
     def _set_normalisation(self) -> None:
         wrong = next((v for v in (self.mean, self.std) if len(v) not in (1, self.channels)), None)

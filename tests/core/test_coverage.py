@@ -94,6 +94,23 @@ def test_clustered_rates(draws, a, b, repeats):
     assert at_least(0.94, repeats) <= coverage(covers, repeats) <= 0.99
 
 
+@pytest.mark.parametrize("repeats", REPEATS)
+@pytest.mark.parametrize("copies", [[100] + [1] * 100, [1] * 300 + [3] * 50, [4] * 100], ids=["one", "some", "all"])
+def test_rates_of_images_that_repeat(copies, repeats):
+    """Copies of an image share their draws: one of 100 copies beside 100 others, some of three, all of four."""
+
+    def covers(generator):
+        number = np.repeat(np.arange(len(copies)), copies)
+        flips = generator.random(len(copies)) < 0.3
+        samples = np.sort(generator.integers(0, 2**62, len(copies)))[number]
+        frame = FRAME[: len(number)].with_columns(sample=samples)
+        collector = Collector(Images(frame, Weights.of(samples), None), np.arange(len(number)))
+        collector.add(flips[number].astype(np.float32)[None], [Use([KEY], rows=np.ones(1))])
+        return holds(collector.figures(), 0.3)
+
+    assert at_least(0.94, repeats) <= coverage(covers, repeats) <= 1
+
+
 CLASSES, STEADY = 5, 1.5
 LARGE = 8000
 Changes = Callable[[np.random.Generator, np.ndarray], np.ndarray]

@@ -219,6 +219,7 @@ def test_shapes_depend_on_seed_number_and_size_alone():
         assert data.factors(i) == Shapes(n=10, size=32).factors(i)
     ids = [Shapes(seed=seed, size=size).identity(i) for seed in (0, 1) for size in (32, 64) for i in range(9)]
     assert len(set(ids)) == 36
+    assert data.identity(3) == Arrays(data.image(3)[None]).identity(0)  # of the pixels, whoever holds them
     assert not np.array_equal(data.image(0), Shapes(seed=1).image(0))
     assert data.image(0).shape == (64, 64, 3)
 

@@ -8,6 +8,7 @@ from semcon.checks.duplicates import Duplicates as Duplicates
 from semcon.checks.few_images import FewImages as FewImages
 from semcon.checks.inert import Inert as Inert
 from semcon.checks.label_order import LabelOrder as LabelOrder
+from semcon.checks.missing_labels import MissingLabels as MissingLabels
 from semcon.checks.nondeterministic import Nondeterministic as Nondeterministic
 from semcon.checks.normalization import Normalization as Normalization
 from semcon.checks.probabilities_as_logits import ProbabilitiesAsLogits as ProbabilitiesAsLogits

@@ -122,9 +122,9 @@ class Weights:
             total += gathered[:, part].astype(np.float32, copy=False) @ counts.astype(np.float32)
         return total
 
-    def clusters(self, index: Integers | None = None) -> int:
-        """Different images among those of `index`."""
-        return len(np.unique(self.samples if index is None else self.samples[index]))
+    def multiplicities(self, index: Integers) -> Integers:
+        """How often each different image occurs among those of `index`."""
+        return np.unique(self.samples[index], return_counts=True)[1]
 
 
 def percentiles(draws: npt.NDArray[np.floating], tail: float = TAIL) -> tuple[Floats, Floats]:

@@ -121,4 +121,10 @@ class Images:
 
     def distinct(self, index: Integers) -> int:
         """Different images among these."""
-        return self.weights.clusters(index) if self.duplicated else len(index)
+        return len(self.weights.multiplicities(index)) if self.duplicated else len(index)
+
+    def clusters(self, index: Integers) -> float:
+        """How many images without copies a mean over these is worth, by Kish: (sum m)^2 / sum m^2 of m copies each."""
+        if not self.duplicated or not len(index):
+            return float(len(index))
+        return len(index) ** 2 / float((self.weights.multiplicities(index) ** 2).sum())

@@ -58,6 +58,7 @@ def _each(
             values=np.array([value]),
             draws=draws[None],
             samples=np.array([images.distinct(index)]),
+            clusters=np.array([images.clusters(index)]),
             rows=np.array([np.nan]),
             censored=np.array([np.nan if perturbation is None or not len(index) else len(late) / len(index)]),
             beyond=np.array([late.max() if len(late) else np.nan]),

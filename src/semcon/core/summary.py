@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from semcon.core.cells import PIXELS, Cells, RowIndex, read_cells
 from semcon.core.collecting import Collector, Use
@@ -47,14 +46,6 @@ def to_estimates(figures: Figures) -> list[Estimate]:
         )
         for row, key in enumerate(figures.keys)
     ]  # fmt: skip
-
-
-def estimates_frame(estimates: Sequence[Estimate]) -> pl.DataFrame:
-    """Estimates as a table, a column per field."""
-    kinds = {"severity": pl.Float64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "samples": pl.Int64}
-    schema = {name: kinds.get(name, pl.String) for name in Estimate.model_fields} | {"censored": pl.Float64}
-    columns = {name: [getattr(estimate, name) for estimate in estimates] for name in Estimate.model_fields}
-    return pl.DataFrame(columns, schema=schema)
 
 
 def _number(value: float) -> float | None:
