@@ -104,7 +104,7 @@ def test_rates_of_images_that_repeat(copies, repeats):
         flips = generator.random(len(copies)) < 0.3
         samples = np.sort(generator.integers(0, 2**62, len(copies)))[number]
         frame = FRAME[: len(number)].with_columns(sample=samples)
-        collector = Collector(Images(frame, Weights.of(samples), None), np.arange(len(number)))
+        collector = Collector(Images(frame, np.arange(len(number)), Weights.of(samples), None), np.arange(len(number)))
         collector.add(flips[number].astype(np.float32)[None], [Use([KEY], rows=np.ones(1))])
         return holds(collector.figures(), 0.3)
 
