@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +22,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from semcon import cli
-from semcon.core.registry import available
+from semcon.core.registry import available, load
+from semcon.core.table import SampleTable
 from semcon.run_record import RunRecord
 
 MODEL = """
@@ -47,6 +53,36 @@ def nan():
 
 def number():
     return 3
+
+
+class Odd(nn.Module):
+    def __init__(self, fault):
+        super().__init__()
+        self.network, self.fault = build(), fault
+
+    def forward(self, x):
+        return self.fault(self.network(x))
+
+
+def key():
+    return Odd(lambda z: {"a": z}["b"])
+
+
+def huge():
+    return Odd(lambda z: z * 1e30)
+
+
+def leaving():
+    raise SystemExit(0)
+
+
+def leaving_late():
+    return Odd(lambda z: leaving())
+
+
+def talking():
+    print("hello from the builder")
+    return Odd(lambda z: print("hello from forward") or z)
 """
 
 
@@ -162,8 +198,13 @@ def test_two_runs_side_by_side(place, folder, run, tmp_path):
     """The same weights twice differ by 0 everywhere; other seeds are refused by name."""
     weights = ("--weights", place.root / "model.safetensors")
     assert run("audit", place.model, place.data, *QUICK, *weights, "--out", tmp_path / "same")[0] == 0
-    code, out, _ = run("report", folder, tmp_path / "same", "--out", tmp_path / "page", "--json")
+    rule = ("--fail-if", "gaussian_noise:0.05 relative_change[logits.cosine] > 9", "--junit", tmp_path / "gate.xml")
+    code, out, err = run("report", folder, tmp_path / "same", "--out", tmp_path / "page", "--json", *rule)
     assert code == 0
+    told = "gaussian_noise:0.05 relative_change[logits.cosine] > 9"
+    assert [f"gate: build ({number}): {told} does not hold" in err for number in (1, 2)] == [True, True]
+    cases = [case.attrib for case in ElementTree.parse(tmp_path / "gate.xml").iter("testcase")]
+    assert cases == [{"classname": f"build ({number})", "name": told} for number in (1, 2)]
     (comparison,) = json.loads(out)["differences"]
     assert comparison["estimates"]
     assert all(abs(one["difference"]) < 1e-6 for one in comparison["estimates"])
@@ -193,6 +234,8 @@ def test_gates_have_three_states_and_junit(place, folder, run, tmp_path):
     assert run("report", folder, "--fail-if", "gaussian_noise:0.2 flip > 0.9999")[0] in (0, 3)
     assert run("report", folder, "--fail-if", "gaussian_noise flip < 0")[0] == 0
     assert run("report", folder, "--fail-on", "few-images")[0] == 1
+    assert run("report", folder, "--fail-on", "few_images")[0] == 1
+    assert run("report", folder, "--fail-on", "check-failed")[0] == 0
     assert run("report", folder, "--fail-on", "duplicates")[0] == 0
     assert run("report", folder, "--fail-if", "gaussian_noise flop > 1")[0] == 2
 
@@ -202,12 +245,14 @@ BAD = [
     (["--perturb", "gaussian_noise:-1"], "at least 0"),
     (["--perturb", "gaussian_noise:nan"], "at least 0"),
     (["--perturb", "gaussian_noise:x"], "must be a number"),
+    (["--perturb", "gaussian_noise:"], "must be a number as in gaussian_noise:0.1/0.2, got ''"),
+    (["--perturb", "salt_and_pepper:101"], "severity of salt_and_pepper must"),
     (["--perturb", "posterize:2.5"], "whole number"),
-    (["--perturb", "linf:0.03"], "unit is 1/255"),
+    (["--perturb", "linf:0.03"], "severity of linf is 0.03, but the unit is 1/255"),
     (["--perturb", "hue", "--perturb", "hue:0.1"], "given twice"),
     (["--perturb", "hue:0"], "untouched image"),
     (["--layers", "layer9"], "unknown layer 'layer9'"),
-    (["--gauges", "logits.jensen_shannon"], "wants probabilities"),
+    (["--gauges", "logits.jensen_shannon"], "the distance jensen_shannon wants probabilities"),
     (["--gauges", "logits.l3"], "unknown distance 'l3'"),
     (["--mean", ".5,.5"], "one or three"),
     (["--mean", "a"], "expects numbers"),
@@ -215,18 +260,33 @@ BAD = [
     (["--size", "2"], "size"),
     (["--draws", "0"], "draws"),
     (["--limit", "0"], "limit"),
+    (["--limit", "6.9"], "expected a whole number, got '6.9'"),
+    (["--seed", "1e3"], "expected a whole number, got '1e3'"),
+    (["--mean", "127,127,127"], "divide by 255: 0.498,0.498,0.498"),
+    (["--std", "58"], "divide by 255: 0.2275"),
+    (["--perturb", "gaussian_noise:inf"], "a finite number"),
+    (["--junit", "/proc/none/gate.xml"], "cannot write /proc/none/gate.xml: No such file"),
     (["--device", "cuda:7"], "cannot be used"),
     (["--budget", "huge"], "budget"),
     (["--worst", "maybe"], "worst"),
     (["--weights", "missing.safetensors"], "no such weights file"),
     (["--classes", "missing.txt"], "cannot read the class file"),
     (["--fail-if", "hue flip"], "cannot read the rule"),
+    (["--fail-on", "nonsense"], "unknown finding code 'nonsense'"),
+    (["--perturb", "hue", "--fail-if", "gamma flip > 1"], "this run has no"),
+    (["--perturb", "hue:0.1", "--fail-if", "hue:0.2 flip > 1"], "hue is measured at 0.1"),
+    (["--perturb", "hue", "--fail-if", "hue worst flip > 1"], "it has no worst cases (--worst search"),
+    (["--perturb", "hue", "--fail-if", "hue critical_severity < 1"], "no critical severities (--budget standard"),
+    (["--perturb", "hue", "--fail-if", "hue relative_change[layer9.l2] > 1"], "unknown gauge in the rule"),
+    (["--perturb", "hue", "--fail-if", "flip > 0.2"], "name a perturbation, such as 'hue flip > 0.2'"),
     (["--no-such-flag"], "no-such-flag"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(case[0]) for case in BAD])
-def test_bad_settings_say_what_was_expected_and_write_nothing(place, run, tmp_path, arguments, words):
+def test_bad_settings_say_what_was_expected_and_write_nothing(place, run, tmp_path, monkeypatch, arguments, words):
+    """And measure nothing."""
+    monkeypatch.setattr("semcon.evaluations.continuity.Continuity.run", lambda *_, **__: pytest.fail("measured"))
     code, out, err = run("audit", place.model, place.data, *arguments, "--out", tmp_path / "run")
     assert code == 2
     assert words in err
@@ -243,6 +303,10 @@ SOURCES = [
     ("{root}/model.py", "names no builder"),
     ("tim:resnet18", "unknown model source"),
     ("file:{root}/model.py:nan", "NaN or infinite"),
+    ("file:{root}/model.py:huge", "NaN or infinite for 36 images"),
+    ("file:{root}/model.py:key", "the model key fails on a batch (2, 3, 16 x 16): KeyError: 'b'"),
+    ("file:{root}/model.py:leaving", "leaving() in {root}/model.py failed: SystemExit: 0"),
+    ("file:{root}/model.py:leaving_late", "the model leaving_late fails on a batch (2, 3, 16 x 16): SystemExit: 0"),
 ]
 
 
@@ -250,8 +314,8 @@ SOURCES = [
 def test_bad_models_say_why(place, run, tmp_path, model, words):
     code, _, err = run("audit", model.format(root=place.root), place.data, *QUICK, "--out", tmp_path / "run")
     assert code == 2
-    assert words in err
-    assert not (tmp_path / "run").exists()
+    assert words.format(root=place.root) in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_that_do_not_fit_name_the_keys(place, run, tmp_path):
@@ -363,6 +427,9 @@ def test_an_interrupted_audit_goes_on_and_ends_as_if_it_had_not_been(place, fold
     code, _, err = run(*arguments[:-2], "--seed", 5, "--out", tmp_path / "run", "--resume")
     assert code == 2
     assert "seed was 0, is 5" in err
+    code, _, err = run(*arguments, "--precision", "bf16", "--resume")
+    assert code == 2
+    assert "precision was '32', is 'bf16'" in err
     code, _, err = run(*arguments, "--resume")
     assert code == 0
     assert "16 of them measured before" in err
@@ -393,14 +460,153 @@ def test_a_full_disk_keeps_what_was_measured(place, run, tmp_path, monkeypatch):
     assert run(*arguments, "--resume")[0] == 0
 
 
+def test_every_demo_gets_a_folder_of_its_own(run, folder, tmp_path, monkeypatch):
+    """demo, then demo-2, past a folder and an unfinished run; --out as given. The training is left out here."""
+    from semcon import demo
+
+    asked = []
+
+    def audited(out, progress):
+        asked.append(out)
+        shutil.copytree(folder, out)
+        return RunRecord.load(out)
+
+    monkeypatch.setattr(demo, "run", audited)
+    monkeypatch.chdir(tmp_path)
+    for wanted in ((), (), ("--out", "mine")):
+        assert run("demo", *wanted)[0] == 0
+    (tmp_path / "demo-3.partial").mkdir()
+    code, _, err = run("demo")
+    assert code == 0
+    assert asked == [Path("demo"), Path("demo-2"), Path("mine"), Path("demo-4")]
+    assert "report: demo-4/report.html" in err
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """The kernel refuses to let any file grow beyond this size, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(SampleTable, "part-000000000.tmp"), (Image.Image, ".png"), (SampleTable, "rows.parquet")],
+    ids=["parts", "pictures", "rows"],
+)  # fmt: skip
+def test_a_full_disk_is_a_sentence_wherever_it_strikes(place, run, tmp_path, monkeypatch, owner, name):
+    """Errors as polars and Pillow make them of a refused write; what was measured before is kept."""
+    save = owner.save
+
+    def full(self, path, **options):
+        with small_files(20) if str(path).endswith(name) else nullcontext():
+            return save(self, path, **options)
+
+    monkeypatch.setattr(owner, "save", full)
+    arguments = ("audit", place.model, place.data, *QUICK, "--out", tmp_path / "run")
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert f"cannot write to {tmp_path}/run.partial" in err
+    assert "make room and use --resume" in err
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == (
+        [] if owner is SampleTable and "part" in name else ["run.partial"]
+    )
+    monkeypatch.setattr(owner, "save", save)
+    assert run(*arguments, "--resume")[0] == 0
+
+
+def test_what_nobody_foresaw_is_a_sentence_and_no_failed_gate(place, run, tmp_path, monkeypatch):
+    from semcon import recipes
+
+    def fault(*_: object, **__: object) -> None:
+        raise LookupError("first line\nsecond line")
+
+    monkeypatch.setattr(recipes, "audit", fault)
+    code, _, err = run("audit", place.model, place.data)
+    assert code == 2
+    assert "unexpected LookupError: first line second line. " in err
+    assert "report it" in err
+    assert "Traceback" not in err
+    monkeypatch.setenv("SEMCON_TRACEBACK", "1")
+    assert "Traceback" in run("audit", place.model, place.data)[2]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 250], ids=["name", "name and .partial"])
+def test_a_run_folder_with_too_long_a_name(place, run, tmp_path, name):
+    code, _, err = run("audit", place.model, place.data, *QUICK, "--out", tmp_path / name)
+    assert code == 2
+    assert "cannot be a run folder: File name too long. Choose another --out" in err
+
+
+def test_what_a_model_prints_is_no_data(place, run, tmp_path):
+    model = f"file:{place.root}/model.py:talking"
+    code, out, err = run("audit", model, place.data, *QUICK, "--out", tmp_path / "run", "--json")
+    assert code == 0
+    assert json.loads(out)["subject"]["name"] == "talking"
+    assert "hello from the builder" in err
+    assert "hello from forward" in err
+
+
+@pytest.mark.parametrize("command", ["list", "list perturbations", "report {folder}", "report {folder} --json"])
+def test_standard_output_that_is_closed_or_full(folder, command):
+    """As a shell sees it: quiet where nobody reads (128 + SIGPIPE), a sentence where the disk is full; never 1."""
+    called = f"{sys.executable} -m semcon.cli {command.format(folder=folder)}"
+    done = subprocess.run(
+        ["bash", "-c", f"{called} | true; exit ${{PIPESTATUS[0]}}"], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (141, "")
+    done = subprocess.run(["bash", "-c", f"{called} > /dev/full"], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "semcon: cannot write to standard output: No space left on device\n"
+
+
+def test_a_final_name_that_was_taken_meanwhile_costs_no_run(place, run, tmp_path, monkeypatch):
+    """The finished run stays beside it, whole, and says so."""
+    from semcon.partial import PartialRun
+
+    finish = PartialRun.finish
+
+    def taken(self):
+        (self.final / "other").mkdir(parents=True)
+        return finish(self)
+
+    monkeypatch.setattr(PartialRun, "finish", taken)
+    code, _, err = run("audit", place.model, place.data, *QUICK, "--out", tmp_path / "run")
+    assert code == 2
+    assert f"it is in {tmp_path / 'run.partial'}; rename it" in err
+    assert RunRecord.load(tmp_path / "run.partial").record.data.images == 36
+
+
+def test_settings_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch):
+    """A crash leaves a whole file or none. Oracle: the order of the system's calls."""
+    from semcon.partial import PartialRun
+
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))[1])
+    PartialRun(tmp_path / "run", {"seed": 0}, resume=False)
+    assert calls == ["fsync", "replace"]
+
+
 def test_list_names_everything(run):
     code, out, _ = run("list")
     assert code == 0
-    for kind in ("perturbations", "distances", "checks"):
+    for kind in ("perturbations", "distances"):
         assert all(name in out for name in available(kind))
+    assert all(load("checks", name).code in out for name in available("checks"))
     code, out, _ = run("list", "perturbations")
     assert "ladder" in out
-    assert run("list", "perturbationz")[0] == 2
+    _, out, _ = run("list", "checks")
+    assert [line.split()[0] for line in out.splitlines()] == [load("checks", name).code for name in available("checks")]
+    assert run("list", "check")[1] == out
+    code, _, err = run("list", "foo")
+    assert code == 2
+    assert "unknown kind 'foo'" in err
 
 
 def test_help_needs_no_torch():

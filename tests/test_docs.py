@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from semcon import demo
 from semcon.cli import app
-from semcon.core.registry import KINDS, available
+from semcon.core.record import Estimate, Finding, Record
+from semcon.core.registry import KINDS
+from semcon.report.meanings import MEANINGS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+CONVENTIONS = (ROOT / "docs" / "conventions.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -49,15 +60,97 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_readme_tells_one_accuracy_of_the_demo() -> None:
+    """In its heading, the first line, the table and the last sentence. Oracle: the table's figure."""
+    (table,) = re.findall(r"^untouched +(0\.\d+)", README, re.MULTILINE)
+    (first,) = re.findall(r"random draw, accuracy (0\.\d+)", README)
+    (heading,) = re.findall(r"a digit network of ([\d.]+) % accuracy", README)
+    (sentence,) = re.findall(r"Accuracy beside it: ([\d.]+) %", README)
+    assert first == table
+    assert heading == sentence == f"{100 * float(table):.1f}"
+
+
+def test_the_readme_says_where_the_demo_writes() -> None:
+    """Where the program writes without --out, and git leaves it alone."""
+    (shown,) = re.findall(r"^\./scripts/demo .* writes (\S+)$", README, re.MULTILINE)
+    assert Path(shown) == demo.FOLDER / "report.html"
+    assert f"`{demo.FOLDER}-2`" in README
+    assert {f"/{demo.FOLDER}/", f"/{demo.FOLDER}-*/"} <= set((ROOT / ".gitignore").read_text("utf-8").split())
+
+
+def test_every_section_of_the_conventions_names_tests_that_exist() -> None:
+    _, *sections = CONVENTIONS.split("\n## ")
+    for section in sections:
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", section.partition("\nTests: ")[2])
+        assert named, section.partition("\n")[0]
+        for path, name in named:
+            assert f"\ndef {name}" in (ROOT / path).read_text("utf-8"), f"{path}::{name}"
+
+
+def test_the_conventions_name_what_the_json_holds(make_record: Callable[[list[Estimate]], Record]) -> None:
+    """Oracles: the words beside the report's figures, and the record's own fields."""
+    quantities, json = (
+        next(part for part in CONVENTIONS.split("\n## ") if part.startswith(name)) for name in ("Quantities", "JSON")
+    )
+    assert set(re.findall(r"^\| `(\w+)` \|", quantities, re.MULTILINE)) == {one.quantity for one in MEANINGS}
+    named = set(re.findall(r"`(\w+)`", json))
+    assert set(make_record([]).to_json()) - {"gallery"} <= named
+    assert {*Estimate.model_fields, *Finding.model_fields} <= named
+
+
 def test_the_page_of_figures_is_current() -> None:
     page = runpy.run_path(str(ROOT / "docs" / "make_figures_page.py"))["page"]()
     assert (ROOT / "docs" / "figures.md").read_text("utf-8") == page, "run python docs/make_figures_page.py"
 
 
-def test_counts_in_the_readme_are_true() -> None:
-    words = {"nineteen": "perturbations", "Sixteen": "checks"}
-    numbers = {"nineteen": 19, "Sixteen": 16}
-    for word, kind in words.items():
-        assert re.search(rf"{word}[ \n\[]+{kind}", README)
-        assert len(available(kind)) == numbers[word]
-    assert set(words.values()) <= set(KINDS)
+def test_the_readme_counts_no_open_folder() -> None:
+    """A new file must not make it untrue. Oracle: the words for one to twenty beside a kind."""
+    words = (
+        "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|twenty"
+    )
+    counted = rf"\b(?:{words}|\d+)\s+\[?(?:{'|'.join(KINDS)})\b"
+    shown = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    assert re.findall(counted, shown, re.IGNORECASE) == []
+
+
+@pytest.fixture(scope="module")
+def contributed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository with the file that CONTRIBUTING shows, under the name it gives."""
+    copy = tmp_path_factory.mktemp("checkout")
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("src", "tests", "docs", "scripts", "examples", "benchmarks"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
+    for file in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", ".gitignore"):
+        shutil.copy(ROOT / file, copy)
+    (path,) = re.findall(r"1\. Write `([^`]+)`", CONTRIBUTING)
+    (code,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL)
+    (copy / path).write_text(textwrap.dedent("   " + code.lstrip()), "utf-8")
+    return copy
+
+
+def does(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`python ...` in a checkout, with its own semcon."""
+    environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
+    return subprocess.run(
+        [sys.executable, *words], cwd=checkout, env=environment, check=False, capture_output=True, text=True
+    )
+
+
+def test_the_perturbation_of_contributing_keeps_the_contract(contributed: Path) -> None:
+    """Steps 1 and 3, as they are written."""
+    (command,) = re.findall(r"3\. Run `(pytest [^`]+)`", CONTRIBUTING)
+    done = does(contributed, "-m", *shlex.split(command), "-k", "fade", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^\.{20}", done.stdout)
+
+
+@pytest.mark.slow
+def test_contributing_leaves_every_page_true(contributed: Path) -> None:
+    """Step 2 as it is written; then all tests of documents, stubs and catalogue hold."""
+    (line,) = re.findall(r"^2\. Run .*$", CONTRIBUTING, re.MULTILINE)
+    for command in re.findall(r"`python ([^`]+)`", line):
+        done = does(contributed, *shlex.split(command))
+        assert done.returncode == 0, done.stderr
+    pages = ("tests/test_docs.py", "tests/test_catalogue.py", "tests/architecture")
+    done = does(contributed, "-m", "pytest", *pages, "-k", "not contributing", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout

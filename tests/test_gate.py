@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -105,15 +106,40 @@ def test_a_rule_that_cannot_be_read_says_why(rule, error, words):
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ("gaussian_noise:0.07 flip > 0.2", "measured at 0.05, 0.1"),
+        ("gaussian_noise:0.07 flip > 0.2", "is measured at 0.05, 0.1"),
         ("gaussian_noise:0.05 worst flip > 0.2", "no worst cases"),
         ("hue flip > 0.2", "this run has no"),
         ("gaussian_noise relative_change[layer9.l2] > 1", "gauge"),
+        ("flip > 0.2", "name a perturbation, such as 'gaussian_noise flip > 0.2'"),
+        ("gaussian_noise:0.05 gradient_norm > 1", "under gaussian_noise it has"),
     ],
 )
 def test_a_rule_that_speaks_of_nothing_says_what_there_is(record, rule, words):
     with pytest.raises(SemconError, match=words):
         gate.judge(record, [gate.parse_rule(rule)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({"samples": 1, "reason": "one image gives no interval"}, "undecided", "one image gives no interval"),
+        ({"samples": 1, "mean": 0.4}, "undecided", "the figure is undefined"),
+        ({"low": 0.4}, "passed", r"it is beyond the ladder \[0.4, beyond the ladder\]"),
+        (
+            {"low": 0.2, "mean": 0.25},
+            "undecided",
+            r"0.25 \[0.2, beyond the ladder\] .* no number of images would settle it",
+        ),
+    ],
+)
+def test_a_critical_severity_passes_only_with_a_lower_bound(make_record, changes, state, words):
+    """By hand: without a lower bound nothing is known; with one above the threshold it cannot hold."""
+    missing = {"quantity": "critical_severity", "severity": None, "mean": None, "low": None, "high": None}
+    record = make_record([estimate(**(missing | changes))])
+    (result,) = gate.judge(record, [gate.parse_rule("gaussian_noise critical_severity < 0.3")])
+    assert result.state == state
+    assert re.search(words, result.sentence)
+    assert "inf" not in result.sentence
 
 
 def test_findings_fail_by_code(record):

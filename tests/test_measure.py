@@ -19,6 +19,7 @@ from semcon.evaluations.continuity import Continuity
 from semcon.loading import Batch, batches, scan
 from semcon.measure import Plan, Trial
 from semcon.progress import Silent
+from semcon.recipes import BUDGETS, parse_trials
 from semcon.references import Index
 from semcon.search import SearchSettings
 from semcon.subject import Subject
@@ -248,17 +249,25 @@ def test_worst_rows_are_never_milder_than_random_rows():
         assert set(both["method"]) == {expected}
 
 
-def test_a_black_box_falls_back_to_the_best_of_k_and_says_so():
-    """A callable without gradients: method in the rows, no gradient norm."""
+@pytest.mark.parametrize(("draws", "tried"), [(1, 5), (7, 7)])
+def test_a_black_box_falls_back_to_the_best_of_k_and_says_so(draws, tried):
+    """A callable without gradients: method in the rows, no gradient norm. Oracle: images that the network saw."""
     network = Small()
 
+    seen = []
+
     def box(x):
+        seen.append(len(x))
         with torch.no_grad():
             return network(x)
 
-    plan = Plan(trials("linf:4"), (gauge("pixels", "l2"), gauge("logits", "l2")), worst=SearchSettings(6, 2, 5))
+    gauges = (gauge("pixels", "l2"), gauge("logits", "l2"))
+    plan = Plan(trials("linf:4"), gauges, draws=draws, worst=SearchSettings(6, 2, 5))
     table = measured(box, images(10), plan)
-    assert set(table.rows.filter(pl.col("draws") == "worst_change")["method"]) == {"best of 5"}
+    assert set(table.rows.filter(pl.col("draws") == "worst_change")["method"]) == {f"best of {tried}"}
+    copies = tried + (tried - draws) + 2  # the second search draws its own; both end with a look at the best
+    assert sum(seen) == 2 + 10 + 10 * copies  # after the subject's probe of two and the references
+    assert plan.passes(gradients=False) == 1 + copies
     assert table.images["gradient_norm"].null_count() == 10
 
 
@@ -299,6 +308,21 @@ def test_critical_severity_equals_a_fine_scan():
             assert value is not None
             width = min(first[2] for first in firsts) / 1024
             assert min(first[0] for first in firsts) - 1e-6 <= value <= min(first[1] for first in firsts) + width
+
+
+def test_limits_of_the_data_hold_for_the_critical_severity():
+    """Digits bear 15 degrees of rotation. Oracle: the ladder cut by hand."""
+    (trial,) = parse_trials((), BUDGETS["fast"], dict.fromkeys(available("perturbations"), 0.0) | {"rotation": 15.0})
+    ladder = load("perturbations", "rotation").ladder
+    assert trial.severities == (ladder[0], ladder[2])
+    assert max(trial.ladder) == 15 < max(ladder)
+    plan = Plan((trial,), (gauge("pixels", "l2"), gauge("logits", "l2")), draws=2, critical=True)
+    table = measured(Small(), images(20), plan)
+    rows = table.rows.filter(pl.col("draws") == "critical")
+    assert set(rows["censored_at"]) == {15.0}
+    assert rows["critical"].null_count() < 20
+    assert float(rows["critical"].max()) <= 15
+    assert plan.passes(gradients=False) == 1 + 2 * len(trial.ladder) + 5
 
 
 def test_nan_outputs_name_the_images():

@@ -84,8 +84,13 @@ def test_a_single_logit_becomes_two_classes(last: Any) -> None:
         (lambda x: colours(x)[:1], r"shape \(2, classes\), gave \(1, 3\)"),
         (lambda x: x.mean(), r"shape \(2, classes\), gave \(\)"),
         (lambda x: x, r"shape \(2, classes\), gave \(2, 3, 8, 8\)"),
-        (lambda x: None, r"shape \(2, classes\), gave NoneType"),
-        (lambda x: {"a": colours(x), "b": colours(x)}, r"must give logits of shape \(2, classes\)"),
+        (lambda x: None, r"shape \(2, classes\), gave None: does forward return"),
+        (lambda x: "logits", r"shape \(2, classes\), gave str"),
+        (lambda x: x[:, :0, 0, 0], r"shape \(2, classes\), gave \(2, 0\)"),
+        (lambda x: {"a": colours(x), "b": colours(x)}, r"a mapping with the keys a, b: name the logits 'logits'"),
+        (lambda x: {}["a"], r"fails on a batch .*: KeyError: 'a'"),
+        (nn.Sequential(nn.Conv2d(4, 2, 3)), r"It takes 4 channels: expected 3 \(RGB\) or 1"),
+        (nn.Sequential(nn.Conv2d(3, 2, 3)).double(), r"weights are float64, .* give it as model\.float"),
         (nn.Sequential(nn.Flatten(), nn.Linear(100, 3)), r"net fails on a batch \(2, 3, 8 x 8\): .*try --size"),
     ],
 )  # fmt: skip
@@ -133,6 +138,40 @@ def test_the_model_is_measured_in_eval_mode_and_given_back(training: bool) -> No
     measured.release()
     assert all(module.training == training for module in net.modules())
     assert torch.equal(net.norm.running_mean, statistics)
+
+
+def test_every_module_gets_its_own_mode_back() -> None:
+    """Frozen statistics in a network that trains, and a layer that always drops in one that does not."""
+    net = nn.Sequential(Net(), nn.Dropout()).train()
+    net[0].norm.eval()
+    before = [module.training for module in net.modules()]
+    subject(net).release()
+    assert [module.training for module in net.modules()] == before
+    net.eval()
+    net[1].train()
+    measured = subject(net)
+    assert measured.was_training
+    measured.release()
+    assert [module.training for module in net.modules() if module.training] == [True]
+    assert net[1].training
+
+
+def test_a_model_that_does_not_fit_is_given_back() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(5, 3)).train()
+    with pytest.raises(SemconError, match="fails on a batch"):
+        subject(net)
+    with pytest.raises(SemconError, match="mean or std has 2 values"):
+        subject(net, mean=(0.1, 0.2))
+    assert all(module.training for module in net.modules())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_model_goes_back_to_the_device_it_came_from() -> None:
+    net = Net()
+    measured = subject(net, device="cuda")
+    assert net.fc.weight.device.type == "cuda"
+    measured.release()
+    assert {value.device.type for value in net.state_dict().values()} == {"cpu"}
 
 
 @pytest.mark.parametrize("n", [3, 20])

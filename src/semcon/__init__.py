@@ -1,8 +1,8 @@
 """Measure how semantically continuous an image classifier is, train or repair it to be more so, and prove it.
 
-`semcon.audit(model, data, ...)` returns a `RunRecord`; `semcon.RunRecord.load(folder)` reads one. `semcon.train(recipe)`
-and `semcon.repair(recipe)` return run folders; `semcon.ContinuityConstraint` goes into a loop of your own. Importing this
-package loads no torch.
+`semcon.audit(model, data, ...)` returns a `RunRecord`; `semcon.RunRecord.load(folder)` reads one.
+`semcon.train(recipe)` and `semcon.repair(recipe)` return run folders; `semcon.ContinuityConstraint` goes into a loop of
+your own. Importing this package loads no torch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ContinuityConstraint", "Neighbourhood", "Options", "RepairRecipe", "RunRecord", "TrainRecipe", "__version__", "audit",
-    "repair", "train",
+    "ContinuityConstraint", "Neighbourhood", "Options", "RepairRecipe", "RunRecord", "TrainRecipe", "__version__",
+    "audit", "repair", "train",
 ]  # fmt: skip
 
 _PLACES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Literal
 
 import torch
@@ -35,11 +36,7 @@ class Multiplier(Alpha):
 
     def __init__(self, on: Literal["penalty", "loss"], start: float = 4.0, rate: float = 1.0) -> None:
         super().__init__(start)
-        try:
-            import cooper
-        except ImportError:
-            raise MissingPackageError("cooper-optim", "train", "a wish") from None
-        self.on = on
+        self.on, cooper = on, _cooper()
         first = torch.tensor([start if on == "penalty" else 1 / start], dtype=torch.float64)
         multiplier = cooper.multipliers.DenseMultiplier(init=first)
         constraint = cooper.Constraint(constraint_type=cooper.ConstraintType.INEQUALITY, multiplier=multiplier)
@@ -54,8 +51,7 @@ class Multiplier(Alpha):
 
     def violated(self, violation: float) -> None:
         """One step of dual ascent; `violation`: how far the wish is missed, negative where there is room."""
-        import cooper
-
+        cooper = _cooper()
         multiplier, constraint, ascent = self._parts
         state = cooper.ConstraintState(violation=torch.tensor([violation], dtype=torch.float64))
         ascent.zero_grad()
@@ -71,3 +67,10 @@ class Multiplier(Alpha):
     def set_extra_state(self, state: torch.Tensor) -> None:
         """From the checkpoint."""
         self._parts[0].weight.data.copy_(state)
+
+
+def _cooper() -> Any:
+    try:
+        return importlib.import_module("cooper")
+    except ImportError:
+        raise MissingPackageError("cooper-optim", "train", "a wish") from None

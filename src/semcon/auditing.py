@@ -6,17 +6,19 @@ import hashlib
 import math
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from semcon import __version__
 from semcon.core.concepts import Dataset, Gauge, check_compatible
-from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.errors import SemconError, UnknownNameError, keeping
 from semcon.core.profile import profile
 from semcon.core.record import (
     CanvasRecord,
@@ -39,7 +41,7 @@ from semcon.gallery import Gallery
 from semcon.keyed import Keys
 from semcon.labelling import check_labels, check_names, outputs_of_classes
 from semcon.loading import Batch, Scan, batches
-from semcon.measure import Plan, Trial
+from semcon.measure import Plan, Trial, fitting
 from semcon.partial import PartialRun
 from semcon.progress import Progress
 from semcon.references import Index
@@ -55,6 +57,7 @@ class Request:
     """What a recipe decides about an audit besides the subject and the data.
 
     `plan` comes without gauges: they depend on the network. `layers`: None chooses stages. `out`: the run folder.
+    `accept`: told of the settled plan before anything is measured; may raise.
     """
 
     plan: Plan
@@ -68,6 +71,7 @@ class Request:
     workers: int | None = None
     resume: bool = False
     command: str = ""
+    accept: Callable[[Plan], None] = lambda _: None
 
 
 class Material:
@@ -101,6 +105,14 @@ class Material:
         """Some images as one batch."""
         return Batch.concat(list(self.read(rows)))
 
+    def changing(self, images: int = 8) -> tuple[str, ...]:
+        """Titles of those among some images, evenly spread, that are no longer what the scan read."""
+        rows = range(0, len(self.scan.ids), max(1, len(self.scan.ids) // images))
+        places = {int(self.scan.positions[row]): int(self.scan.ids[row]) for row in rows[:images]}
+        return tuple(
+            self.dataset.title(place) for place, seen in places.items() if self.dataset.identity(place) != seen
+        )
+
     def output_names(self) -> tuple[str, ...]:
         """A name for every output: the model's, else the data's, else its number."""
         names = [str(number) for number in range(self.subject.outputs)]
@@ -125,14 +137,17 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     material = Material(subject, dataset, scan, request)
     probe = material.one(range(min(PROBE, len(scan.ids))))
     plan, left_out = _settled(subject, probe, request)
+    request.accept(plan)
     folder = PartialRun(request.out, _settings(subject, material, plan), resume=request.resume)
     done = folder.done()
-    estimated = _estimate(subject, plan, probe, len(scan.ids) - len(done))
-    progress.say(_outlook(subject, plan, scan, estimated, len(done)))
+    few = probe.part(slice(min(32, material.batch_size)))
     evaluation = Continuity(plan)
-    eye, references = evaluation.run(
-        subject, material.index, material.read, skip=done, keep=folder.add, progress=progress
-    )
+    with folder.gone_if_empty():
+        estimated = seconds_per_image(subject, plan, few) * (len(scan.ids) - len(done))
+        progress.say(_outlook(subject, plan, scan, estimated, len(done)))
+        eye, references = evaluation.run(
+            subject, material.index, material.read, skip=done, keep=folder.add, progress=progress
+        )
     table = folder.table()
     names = material.output_names()
     estimates = summarise(table, seed=plan.seed, primary=plan.primary.name, class_names=names)
@@ -141,8 +156,9 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     findings = run_checks(
         Evidence(
             subject=subject, probe=probe, table=table, estimates=estimates, labels_known=material.index.labelled,
-            data_classes=None if dataset.classes is None else tuple(dataset.classes), median_size=scan.median_size,
-            skipped=scan.bad, inert=left_out, worst=plan.worst is not None,
+            unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad, inert=left_out,
+            changing=material.changing(),
+            worst=plan.worst is not None, batch_size=material.batch_size,
         )
     )  # fmt: skip
     gallery = Gallery(eye, references, table, material.one, names, folder.folder / "gallery").make()
@@ -165,7 +181,8 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         gallery=tuple(gallery),
     )
     subject.release()
-    table.save(folder.folder / "rows.parquet")
+    with keeping(folder.folder):
+        table.save(folder.folder / "rows.parquet")
     write_record(record, folder.folder)
     RunRecord(record, folder.folder).report()
     return RunRecord(record, folder.finish())
@@ -174,8 +191,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
 def _settled(subject: Subject, probe: Batch, request: Request) -> tuple[Plan, tuple[str, ...]]:
     """The plan with this network's gauges and without the perturbations that leave these images as they are."""
     plan = replace(request.plan, gauges=tuple(choose_gauges(subject, request.layers, request.gauges)))
-    x, ids = probe.x.to(subject.device), probe.ids.to(subject.device)
-    idle = tuple(trial.name for trial in plan.trials if inert(trial, x, ids, plan.seed))
+    idle = tuple(trial.name for trial in plan.trials if inert(trial, probe, plan.seed, subject.device))
     kept = tuple(trial for trial in plan.trials if trial.name not in idle)
     if not kept:
         raise SemconError(f"no perturbation changes these images: {', '.join(idle)} leave them as they are")
@@ -215,25 +231,42 @@ def make_gauge(name: str, distance_name: str, layers: set[str]) -> Gauge:
     return Gauge(representation, distance_name, distance)
 
 
-def inert(trial: Trial, x: Tensor, ids: Tensor, seed: int) -> bool:
+def inert(trial: Trial, batch: Batch, seed: int, device: torch.device) -> bool:
     """Whether the perturbation, at its highest severity, leaves these images as they are."""
-    unit = trial.perturbation.sample(Keys(ids, seed, 0, trial.name), x)
-    return bool((trial.perturbation(x, unit, max(trial.severities)) - x).abs().max() < 1e-4)
+
+    def unmoved(part: Batch) -> bool:
+        x = part.x.to(device)
+        unit = trial.perturbation.sample(Keys(part.ids.to(device), seed, 0, trial.name), x)
+        return bool((trial.perturbation(x, unit, max(trial.severities)) - x).abs().max() < 1e-4)
+
+    return all(fitting(batch, unmoved))
 
 
-def _estimate(subject: Subject, plan: Plan, probe: Batch, images: int) -> float:
-    """Seconds it will take, from two passes over a few images."""
-    x = probe.x[: min(32, len(probe.x))].to(subject.device)
-    ids = probe.ids[: len(x)].to(subject.device)
-    trial = plan.trials[0]
-    times: list[float] = []
-    with torch.no_grad():
-        for _ in range(3):
-            start = time.perf_counter()
+def seconds_per_image(subject: Subject, plan: Plan, batch: Batch) -> float:
+    """What an image will take: the model's passes and every perturbation, each timed on a few images."""
+    gradients = subject.differentiable
+
+    @torch.no_grad()
+    def seconds(part: Batch) -> float:
+        x, ids = part.x.to(subject.device), part.ids.to(subject.device)
+        total = plan.passes(gradients=gradients) * _timed(lambda: subject.view(x, plan.layers).logits, repeats=3)
+        for trial in plan.trials:
             unit = trial.perturbation.sample(Keys(ids, plan.seed, 0, trial.name), x)
-            float(subject.view(trial.perturbation(x, unit, trial.severities[-1]), plan.layers).logits.sum())
-            times.append(time.perf_counter() - start)
-    return 1.15 * sorted(times)[1] / len(x) * plan.passes(gradients=subject.differentiable) * images
+            copies = plan.copies(trial, gradients=gradients)
+            total += copies * _timed(partial(trial.perturbation, x, unit, trial.severities[-1]))
+        return total
+
+    return 1.15 * sum(fitting(batch, seconds)) / len(batch.x)
+
+
+def _timed(work: Callable[[], Tensor], repeats: int = 1) -> float:
+    """Median seconds, until the numbers are there."""
+    times: list[float] = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        float(work().flatten()[0])
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]
 
 
 def _outlook(subject: Subject, plan: Plan, scan: Scan, seconds: float, done: int) -> str:
@@ -242,7 +275,8 @@ def _outlook(subject: Subject, plan: Plan, scan: Scan, seconds: float, done: int
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
     return (
-        f"{subject.name}: {copies} copies of each of {len(scan.ids)} images{resumed}{bad}, "
+        f"{subject.name}: {copies} {'copy' if copies == 1 else 'copies'} of each of {counted(len(scan.ids), 'image')}"
+        f"{resumed}{bad}, "
         f"under {counted(len(plan.trials), 'perturbation')}, on {subject.device}: about {minutes}"
     )
 
@@ -252,10 +286,13 @@ def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, obj
     return {
         "model": [subject.source, subject.fingerprint, subject.mean, subject.std, subject.channels],
         "canvas": asdict(subject.canvas),
+        "precision": subject.precision,
         "data": _fingerprint(material),
         "seed": plan.seed,
         "draws": plan.draws,
-        "perturbations": [[trial.name, trial.perturbation.version, trial.severities] for trial in plan.trials],
+        "perturbations": [
+            [trial.name, trial.perturbation.version, trial.severities, trial.ladder] for trial in plan.trials
+        ],
         "gauges": [gauge.name for gauge in plan.gauges],
         "worst": None if plan.worst is None else asdict(plan.worst),
         "critical": plan.critical,
@@ -266,8 +303,9 @@ def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, obj
 
 def _fingerprint(material: Material) -> str:
     """A hash of the images and labels, whatever their order."""
-    pairs = sorted(zip(material.index.ids.tolist(), material.index.labels.tolist(), strict=True))
-    return hashlib.blake2b(repr(pairs).encode(), digest_size=8).hexdigest()
+    ids, labels = material.index.ids.numpy(), material.index.labels.numpy()
+    order = np.lexsort((labels, ids))
+    return hashlib.blake2b(np.stack([ids[order], labels[order]]).tobytes(), digest_size=8).hexdigest()
 
 
 def _subject_record(subject: Subject) -> SubjectRecord:

@@ -1,18 +1,22 @@
 """The command line: a thin skin over `semcon.recipes`. Data on stdout, everything else on stderr.
 
-Exit codes: 0 done, 1 a gate failed, 2 wrong use, 3 not enough evidence.
+Exit codes: 0 done, 1 a gate failed, 2 wrong use or a fault, 3 not enough evidence; 130 stopped by Ctrl-C, 141 where
+nobody reads standard output. `SEMCON_TRACEBACK=1` shows the traceback of every error.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 
 from semcon import __version__
 from semcon.core.errors import SemconError
@@ -30,6 +34,17 @@ app = App(
 Repeated = Parameter(negative=(), consume_multiple=False)
 
 
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """A flag's whole number: 6.9 is refused, not rounded."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"expected a whole number, got {tokens[0].value!r}") from None
+
+
+Whole = Parameter(converter=_whole)
+
+
 @app.command
 def audit(
     model: str,
@@ -38,20 +53,20 @@ def audit(
     weights: str | None = None,
     mean: str | None = None,
     std: str | None = None,
-    size: int | None = None,
+    size: Annotated[int | None, Whole] = None,
     classes: Path | None = None,
     perturb: Annotated[list[str] | None, Repeated] = None,
     layers: str | None = None,
     gauges: str | None = None,
-    draws: int | None = None,
+    draws: Annotated[int | None, Whole] = None,
     worst: Literal["none", "search"] | None = None,
     budget: Literal["fast", "standard", "full"] = "fast",
-    limit: int | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
+    limit: Annotated[int | None, Whole] = None,
+    batch_size: Annotated[int | None, Whole] = None,
+    workers: Annotated[int | None, Whole] = None,
     device: str = "auto",
     precision: Literal["32", "bf16", "16"] = "32",
-    seed: int = 0,
+    seed: Annotated[int, Whole] = 0,
     name: str | None = None,
     skip_bad: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
@@ -125,13 +140,17 @@ def audit(
     from semcon.recipes import audit as recipes
 
     rules = [gate.parse_rule(text) for text in fail_if or []]
-    record = recipes.audit(
-        model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
-        layers=_names(layers), gauges=_names(gauges), draws=draws, worst=worst, budget=budget, limit=limit,
-        batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed, name=name,
-        skip_bad=skip_bad, resume=resume, out=out or recipes.default_folder(model, data, name, resume=resume),
-        progress=Terminal(), command=_command(),
-    )  # fmt: skip
+    gate.check_codes(fail_on or [])
+    if junit is not None:
+        gate.check_writable(junit)
+    with redirect_stdout(sys.stderr):  # what the model or the data print
+        record = recipes.audit(
+            model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
+            layers=_names(layers), gauges=_names(gauges), draws=draws, worst=worst, budget=budget, limit=limit,
+            batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed, name=name,
+            skip_bad=skip_bad, resume=resume, out=out or recipes.default_folder(model, data, name, resume=resume),
+            progress=Terminal(), command=_command(), rules=rules,
+        )  # fmt: skip
     _tell(record, json=json)
     return _gate([record], rules, fail_on or [], junit)
 
@@ -169,14 +188,17 @@ def report(
     if not runs:
         raise SemconError("give at least one run folder: semcon report RUN [RUN...]")
     rules = [gate.parse_rule(text) for text in fail_if or []]
+    gate.check_codes(fail_on or [])
     records = [RunRecord.load(run) for run in runs]
     if len(records) == 1:
         path = records[0].report(out)
-        _print_json(records[0].to_json()) if json else records[0].show()
+        with _data():
+            _print_json(records[0].to_json()) if json else records[0].show()
     else:
         together = side_by_side(records)
         path = together.report(out or Path("report"))
-        _print_json(together.to_json()) if json else together.show()
+        with _data():
+            _print_json(together.to_json()) if json else together.show()
     print(f"report: {path}", file=sys.stderr)
     return _gate(records, rules, fail_on or [], junit)
 
@@ -418,23 +440,26 @@ def list_(kind: str | None = None, /) -> int:
     """
     from semcon import listing
 
-    print(listing.text(kind))
+    with _data():
+        print(listing.text(kind))
     return 0
 
 
 @app.command
-def demo(*, out: Path = Path("demo")) -> int:
+def demo(*, out: Path | None = None) -> int:
     """Train a standard and a continuous network on embedded digits, audit both, compare; about two minutes.
 
     Parameters
     ----------
     out: Path
-        The run folder.
+        The run folder; demo by default, demo-2 and so on where that is taken.
     """
     from semcon import demo as demonstration
+    from semcon.partial import free_folder
     from semcon.progress import Terminal
 
-    shown = demonstration.run(out, Terminal())
+    with redirect_stdout(sys.stderr):
+        shown = demonstration.run(out or free_folder(demonstration.FOLDER), Terminal())
     shown.together.show()
     print(f"report: {shown.folder / 'report.html'}", file=sys.stderr)
     return 0
@@ -442,11 +467,21 @@ def demo(*, out: Path = Path("demo")) -> int:
 
 def _tell(record: RunRecord, *, json: bool) -> None:
     """The table, or JSON, on stdout; where the report is on stderr."""
-    if json:
-        _print_json(record.to_json())
-    else:
-        record.show()
+    with _data():
+        _print_json(record.to_json()) if json else record.show()
     print(f"report: {record.folder / 'report.html'}", file=sys.stderr)
+
+
+@contextmanager
+def _data() -> Iterator[None]:
+    """Where standard output is written. Errors: `SemconError` where it cannot be, as on a full disk."""
+    try:
+        yield
+        print(end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SemconError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def _print_json(plain: dict[str, Any]) -> None:
@@ -456,10 +491,13 @@ def _print_json(plain: dict[str, Any]) -> None:
 def _gate(records: Sequence[RunRecord], rules: Sequence[Rule], codes: Sequence[str], junit: Path | None) -> int:
     """Judge the runs. Returns the exit code."""
     from semcon import gate
+    from semcon.report.reading import readings
 
     if not rules and not codes and junit is None:
         return 0
-    return _concluded([result for record in records for result in gate.judge(record.record, rules, codes)], junit)
+    labelled = zip(readings([(run.record, run.folder) for run in records]), records, strict=True)
+    results = [result for one, run in labelled for result in gate.judge(run.record, rules, codes, run=one.label)]
+    return _concluded(results, junit)
 
 
 def _concluded(results: Sequence[RuleResult], junit: Path | None) -> int:
@@ -485,19 +523,49 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def main() -> None:
-    """The entry point: a SemconError is one sentence and exit code 2."""
+    """The entry point: every error is one sentence, and exit code 1 is left to gates."""
     try:
-        code = app(sys.argv[1:], exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        print(f"semcon: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SemconError as error:
-        print(f"semcon: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("semcon: stopped; the same command with --resume goes on", file=sys.stderr)
-        sys.exit(130)
+        code = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
+        with _data():
+            pass
+    except BaseException as error:
+        if os.environ.get("SEMCON_TRACEBACK"):
+            traceback.print_exc()
+        _leave_stdout()
+        if _nobody_reads(error):
+            sys.exit(141)  # as a shell says of a program that SIGPIPE ended
+        print(f"semcon: {_sentence(error)}", file=sys.stderr)
+        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 2)
     sys.exit(code or 0)
+
+
+def _leave_stdout() -> None:
+    """What cannot be written goes nowhere, or Python would fail on it once more at its end."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _nobody_reads(error: BaseException) -> bool:
+    """Whether standard output is a pipe that was closed, as by `head`; rich makes a SystemExit of it."""
+    return isinstance(error, BrokenPipeError) or (
+        isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
+    )
+
+
+def _sentence(error: BaseException) -> str:
+    """What a person is told of an error."""
+    if isinstance(error, SemconError | CycloptsError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped; the same command with --resume goes on"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return (
+        f"unexpected {type(error).__name__}: {' '.join(str(error).split())}. This is a fault of semcon, or of the "
+        "model's or the data's own code: SEMCON_TRACEBACK=1 shows where; please report it with that traceback"
+    )
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def from_pil(image: Image.Image, title: str) -> Pixels:
 
 def from_array(values: Any, title: str) -> Pixels:
     """An array (H, W), (H, W, C) or (C, H, W) as pixels. Errors: `SemconError` for normalised or odd arrays."""
+    title = title.removeprefix("image ")
     array = as_array(values, f"the pixels of image {title}")
     if array.ndim == 2:
         array = array[..., None]

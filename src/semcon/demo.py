@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TRAIN, STEPS, SEED = 4000, 600, 0
 SEEN = ("gaussian_noise:0.3", "brightness:0.5", "contrast:0.5")
 MEAN, STD = 0.1307, 0.3081
+FOLDER = Path("demo")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def run(out: Path, progress: Progress, *, steps: int = STEPS) -> Demonstration:
 
     digits = load("datasets", "mnist5k")()
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(SEED)).tolist()
+    progress.say(f"two small networks on {TRAIN} embedded MNIST digits; all goes into {out}")
     held_out = digits.subset(order[TRAIN:])
     recipe: dict[str, Any] = {
         "model": "network:digits", "data": digits.subset(order[:TRAIN]), "mean": MEAN, "std": STD, "steps": steps,

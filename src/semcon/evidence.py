@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
+
+import torch
+from torch import Tensor
 
 from semcon.core.record import Estimate, Finding
 from semcon.core.registry import available, load
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
+from semcon.measure import fitting
 from semcon.subject import Subject
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Evidence:
     """One audit as its checks see it.
 
-    `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `data_classes`: names of the data's
-    labels. `median_size`: height and width of the images as they came. `skipped`: titles of unreadable images. `inert`:
-    perturbations that change none of these images. `worst`: whether worst cases were asked for.
+    `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `unlabelled`: how many images have
+    no label. `median_size`: height and width of the images as they came. `skipped`: titles of unreadable images.
+    `inert`: perturbations that change none of these images. `changing`: titles of images that were others when read
+    again. `worst`: whether worst cases were asked for. `batch_size`: images per pass.
     """
 
     subject: Subject
@@ -28,11 +35,27 @@ class Evidence:
     table: SampleTable
     estimates: Sequence[Estimate]
     labels_known: bool
-    data_classes: tuple[str, ...] | None
+    unlabelled: int
     median_size: tuple[int, int]
     skipped: tuple[str, ...]
     inert: tuple[str, ...]
+    changing: tuple[str, ...]
     worst: bool
+    batch_size: int
+
+    def look(self, work: Callable[[Tensor], Result], images: int, batch_size: int | None = None) -> list[Result]:
+        """`work` on the first images of the probe, on the device, without gradients, in batches that fit in memory."""
+
+        def on_device(batch: Batch) -> Result:
+            with torch.no_grad():
+                return work(batch.x.to(self.subject.device))
+
+        parts = self.probe.part(slice(images)).split(min(batch_size or self.batch_size, self.batch_size))
+        return [result for part in parts for result in fitting(part, on_device)]
+
+    def logits(self, images: int, *, subject: Subject | None = None, batch_size: int | None = None) -> Tensor:
+        """(n, K) of the first images of the probe; `subject`: another than the one that is measured."""
+        return torch.cat(self.look(subject or self.subject, images, batch_size))
 
 
 class Check(ABC):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from PIL import Image
 from torch import Tensor
 
 from semcon.core.concepts import Unit
+from semcon.core.errors import keeping
 from semcon.core.record import GalleryEntry
 from semcon.core.table import SampleTable
 from semcon.keyed import Keys
 from semcon.loading import Batch
-from semcon.measure import Eye, Trial, change_objective
+from semcon.measure import Eye, Trial, change_objective, fitting
 from semcon.references import References
 from semcon.search import SearchSettings, worst_case
 
@@ -41,11 +43,13 @@ class Gallery:
 
     def make(self) -> list[GalleryEntry]:
         """The entries, pictures saved under `folder`; the largest relative change first."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with keeping(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         entries: list[GalleryEntry] = []
         for trial in self.eye.plan.trials:
             for severity, positions in self._choose(trial):
-                entries += self._entries(trial, severity, positions)
+                shown = fitting(self.load(positions), partial(self._entries, trial, severity))
+                entries += [entry for part in shown for entry in part]
         return sorted(entries, key=lambda entry: -(entry.relative or 0))
 
     def _choose(self, trial: Trial) -> list[tuple[float, list[int]]]:
@@ -82,8 +86,7 @@ class Gallery:
         return chosen
 
     @torch.no_grad()
-    def _entries(self, trial: Trial, severity: float, positions: list[int]) -> list[GalleryEntry]:
-        batch = self.load(positions)
+    def _entries(self, trial: Trial, severity: float, batch: Batch) -> list[GalleryEntry]:
         x = batch.x.to(self.eye.subject.device)
         unit = trial.perturbation.sample(Keys(batch.ids.to(x.device), self.eye.plan.seed, 0, trial.name), x)
         copies = [("random", trial.perturbation(x, unit, severity))]
@@ -96,7 +99,7 @@ class Gallery:
             change = self.eye.plan.primary.distance(clean.vector, looked.vector)
             other = self._nearer(batch, clean, change, (copy - x).flatten(1).norm(dim=1))
             for row in range(len(x)):
-                stem = f"{trial.name}-{severity:g}-{draws}-{positions[row]}"
+                stem = f"{trial.name}-{severity:g}-{draws}-{int(batch.positions[row])}"
                 entries.append(self._entry(trial, severity, draws, batch, clean, looked, change, other, row, stem))
         return entries
 
@@ -115,7 +118,8 @@ class Gallery:
         """
         gauge, references = self.eye.plan.primary, self.references
         vectors = references.vectors[gauge.representation.name]
-        distance = gauge.distance.pairwise(clean.vector, vectors)
+        own = self.eye.sketch({gauge.representation.name: clean.vector})[gauge.representation.name]
+        distance = gauge.distance.pairwise(own, vectors)
         labels, ids = batch.labels.to(vectors.device), batch.ids.to(vectors.device)
         same = (references.labels == labels[:, None]) & (references.ids != ids[:, None]) & (labels[:, None] >= 0)
         nearer = same & (distance < change[:, None])
@@ -187,7 +191,8 @@ class Gallery:
         """PNG where small, JPEG where large: the report embeds them all."""
         image = picture(canvas)
         name = f"{stem}.png" if max(image.size) <= 64 else f"{stem}.jpg"
-        image.save(self.folder / name, quality=88)
+        with keeping(self.folder):
+            image.save(self.folder / name, quality=88)
         return f"{self.folder.name}/{name}"
 
 

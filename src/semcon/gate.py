@@ -12,7 +12,7 @@ import operator
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,11 +21,13 @@ from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
+from semcon.report.numbers import counted
 
 QUANTITIES = (
     "accuracy", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity", "flip",
     "gradient_norm", "local_lipschitz", "relative_change", "within_class_change",
 )  # fmt: skip
+UNTOUCHED = ("accuracy", "gradient_norm")  # told of the images without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
@@ -33,7 +35,6 @@ _RULE = re.compile(
     r"^\s*(?:(?P<perturbation>[A-Za-z]\w*)(?::(?P<severity>[^\s]+))?\s+)??(?:(?P<draws>worst|random)\s+)?"
     r"(?P<quantity>[A-Za-z]\w*)(?:\[(?P<gauge>[^\]]+)\])?\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>[^\s]+)\s*$"
 )
-_FIGURES = ("mean", "low", "high")
 State = Literal["failed", "undecided", "passed"]
 
 
@@ -90,13 +91,55 @@ def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
     )  # fmt: skip
 
 
-def judge(record: Record, rules: Sequence[Rule], codes: Sequence[str] = ()) -> list[RuleResult]:
+def check_rules(
+    rules: Sequence[Rule], severities: Mapping[str, Sequence[float]], gauges: Sequence[str], *, worst: bool,
+    critical: bool,
+) -> None:  # fmt: skip
+    """Errors: `SemconError` for a rule on what a run does not measure. `severities`: of every perturbation, by name."""
+    for rule in rules:
+        if rule.perturbation is not None and rule.perturbation not in severities:
+            what = f"perturbation in the rule {rule.text!r}: this run has no"
+            raise UnknownNameError(what, rule.perturbation, severities)
+        if rule.gauge is not None and rule.gauge not in gauges:
+            raise UnknownNameError(f"gauge in the rule {rule.text!r}", rule.gauge, gauges)
+        missing = _missing(rule, severities, worst=worst, critical=critical)
+        if missing:
+            raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {missing}")
+
+
+def _missing(rule: Rule, severities: Mapping[str, Sequence[float]], *, worst: bool, critical: bool) -> str | None:
+    """What a rule asks for that a run does not measure."""
+    if rule.draws == "worst" and not worst:
+        return "it has no worst cases (--worst search measures them)"
+    if rule.quantity == "critical_severity" and not critical:
+        return "it has no critical severities (--budget standard measures them)"
+    if rule.perturbation is None and rule.quantity not in UNTOUCHED:
+        return f"name a perturbation, such as '{next(iter(severities))} {rule.text}'"
+    measured = severities.get(rule.perturbation or "", ())
+    if rule.severity is not None and not any(_at(severity, rule.severity) for severity in measured):
+        return f"{rule.perturbation} is measured at {', '.join(f'{severity:g}' for severity in measured)}"
+    return None
+
+
+def check_codes(codes: Sequence[str]) -> None:
+    """Errors: `UnknownNameError` for a code that is no check's (its file's name, hyphens or not) nor `check-failed`."""
+    known = [*(name.replace("_", "-") for name in available("checks")), "check-failed"]
+    for code in codes:
+        if code.replace("_", "-") not in known:
+            raise UnknownNameError("finding code", code, known)
+
+
+def judge(
+    record: Record, rules: Sequence[Rule], codes: Sequence[str] = (), *, run: str | None = None
+) -> list[RuleResult]:
     """Every rule on every estimate it speaks of, and every code of a finding that must not be there.
 
-    Errors: `SemconError` for a rule that speaks of nothing in this run; `UnknownNameError` for a code no check has.
+    `run`: what to call it; its model's name by default. Errors: `SemconError` for a rule that speaks of nothing in this
+    run; `UnknownNameError` for a code no check has.
     """
-    results = [_judged(record, rule, estimate) for rule in rules for estimate in _matching(record, rule)]
-    return results + [_finding(record, code) for code in codes]
+    run = run or record.subject.name
+    results = [_judged(run, rule, estimate) for rule in rules for estimate in _matching(record, rule)]
+    return results + [_finding(run, record, code.replace("_", "-")) for code in codes]
 
 
 def exit_code(results: Sequence[RuleResult]) -> int:
@@ -131,12 +174,31 @@ def write_junit(path: Path, results: Sequence[RuleResult]) -> None:
         raise SemconError(f"cannot write {path}: {error.strerror or error}") from None
 
 
+def check_writable(path: Path) -> None:
+    """Errors: `SemconError` where `write_junit` could not write, told before anything is measured."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise SemconError(f"cannot write {path}: {error.strerror or error}") from None
+
+
 def _matching(record: Record, rule: Rule) -> list[Estimate]:
     """The estimates a rule speaks of: all images; the primary gauge unless it names one; every severity unless one."""
     found = [estimate for estimate in record.estimates if speaks_of(rule, estimate, record.settings.primary)]
     if not found:
-        check_names([record], rule)
-        raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {_available(record, rule)}")
+        settings = record.settings
+        severities = {perturbation.name: perturbation.severities for perturbation in settings.perturbations}
+        gauges = [info.name for info in settings.gauges]
+        check_rules([rule], severities, gauges, worst=settings.worst is not None, critical=settings.critical)
+        there = {e.quantity for e in record.estimates if (e.perturbation is None) == (rule.perturbation is None)}
+        whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
+        told = ", ".join(sorted(there))
+        raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {whose} it has {told}")
     return found
 
 
@@ -167,20 +229,7 @@ def _at(severity: float | None, wanted: float | None) -> bool:
     return wanted is None or (severity is not None and math.isclose(severity, wanted))
 
 
-def _available(record: Record, rule: Rule) -> str:
-    """What a rule that matched nothing could have meant."""
-    if rule.draws == "worst" and record.settings.worst is None:
-        return "it has no worst cases (--worst search measures them)"
-    for perturbation in record.settings.perturbations:
-        if perturbation.name == rule.perturbation and rule.severity is not None:
-            return f"{rule.perturbation} was measured at {', '.join(f'{s:g}' for s in perturbation.severities)}"
-    there = sorted({e.quantity for e in record.estimates if (e.perturbation is None) == (rule.perturbation is None)})
-    whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
-    return f"{whose} it has {', '.join(there)}"
-
-
-def _judged(record: Record, rule: Rule, estimate: Estimate) -> RuleResult:
-    run = record.subject.name
+def _judged(run: str, rule: Rule, estimate: Estimate) -> RuleResult:
     if rule.quantity == "critical_severity":
         estimate = _unbounded(estimate)
     if estimate.mean is None or estimate.low is None or estimate.high is None:
@@ -195,7 +244,8 @@ def rule_name(rule: Rule, figure: Estimate | Difference) -> str:
     severity = "" if figure.severity is None else f":{figure.severity:g}"
     where = "" if figure.perturbation is None else f"{figure.perturbation}{severity} "
     worst = "worst " if rule.draws == "worst" else ""
-    return f"{where}{worst}{rule.quantity} {rule.operator} {rule.threshold:g}"
+    gauge = f"[{rule.gauge}]" if rule.gauge else ""
+    return f"{where}{worst}{rule.quantity}{gauge} {rule.operator} {rule.threshold:g}"
 
 
 def undefined(run: str, name: str, reason: str | None) -> RuleResult:
@@ -208,7 +258,8 @@ def verdict_on(run: str, rule: Rule, name: str, figures: tuple[float, float, flo
     value, low, high = figures
     holds = _COMPARE[rule.operator]
     ends = holds(low, rule.threshold), holds(high, rule.threshold)
-    figure = f"[{low:.3g}, {high:.3g}]" if math.isnan(value) else f"{value:.3g} [{low:.3g}, {high:.3g}]"
+    shown = f"[{_number(low)}, {_number(high)}]"
+    figure = shown if math.isnan(value) else f"{_number(value)} {shown}"
     if all(ends):
         return RuleResult(run, name, "failed", f"{run}: {name} fails: it is {figure}")
     if not any(ends):
@@ -217,14 +268,20 @@ def verdict_on(run: str, rule: Rule, name: str, figures: tuple[float, float, flo
 
 
 def _advice(samples: int, wanted: int | None) -> str:
-    advice = "no number of images would settle it" if wanted is None else f"about {wanted} images would settle it"
-    return f"on {samples} images; {advice}"
+    needed = "no number of images" if wanted is None else f"about {counted(wanted, 'image')}"
+    return f"on {counted(samples, 'image')}; {needed} would settle it"
 
 
 def _unbounded(estimate: Estimate) -> Estimate:
-    """A critical severity beyond the ladder is larger than any threshold inside it."""
-    figures = {name: math.inf if getattr(estimate, name) is None else getattr(estimate, name) for name in _FIGURES}
+    """A critical severity beyond the ladder is larger than any threshold inside it, where its lower bound is known."""
+    if estimate.low is None:
+        return estimate
+    figures = {name: math.inf for name in ("mean", "high") if getattr(estimate, name) is None}
     return estimate.model_copy(update=figures)
+
+
+def _number(value: float) -> str:
+    return "beyond the ladder" if math.isinf(value) else f"{value:.3g}"
 
 
 def images_needed(estimate: Estimate, threshold: float) -> int | None:
@@ -233,20 +290,14 @@ def images_needed(estimate: Estimate, threshold: float) -> int | None:
         return None
     gap = abs(estimate.mean - threshold)
     half = estimate.high - estimate.mean if threshold > estimate.mean else estimate.mean - estimate.low
-    return None if gap == 0 or not math.isfinite(gap) else math.ceil(estimate.samples * (half / gap) ** 2)
+    if gap == 0 or not math.isfinite(gap) or not math.isfinite(half):
+        return None
+    return math.ceil(estimate.samples * (half / gap) ** 2)
 
 
-def _finding(record: Record, code: str) -> RuleResult:
-    run = record.subject.name
+def _finding(run: str, record: Record, code: str) -> RuleResult:
     for finding in record.findings:
         if finding.code == code:
             return RuleResult(run, f"finding {code}", "failed", f"{run}: finding {code}: {finding.message}")
-    known = _codes()
-    if code not in known:
-        raise UnknownNameError("finding code", code, known)
+    check_codes([code])
     return RuleResult(run, f"finding {code}", "passed", f"{run}: no finding {code}")
-
-
-def _codes() -> list[str]:
-    """The codes that checks can raise: their file names, written with hyphens."""
-    return [name.replace("_", "-") for name in available("checks")]

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from semcon.core.errors import SemconError
+from semcon.report.numbers import counted
 
 
 def outputs_of_classes(
@@ -25,7 +26,8 @@ def outputs_of_classes(
             raise SemconError(_missing(missing, by_name, len(data_classes), outputs, given=given))
     if len(data_classes) > outputs or (model_classes is None and len(data_classes) != outputs):
         raise SemconError(
-            f"the data have {len(data_classes)} classes and the model {outputs} outputs: "
+            f"the data have {len(data_classes)} {'class' if len(data_classes) == 1 else 'classes'} and the model "
+            f"{counted(outputs, 'output')}: "
             "give --classes FILE, in which line i names output i"
         )
     return list(range(len(data_classes)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,9 +48,14 @@ class Batch:
     def halves(self) -> tuple[Batch, Batch]:
         """The batch in two."""
         half = len(self.x) // 2
-        return self._part(slice(0, half)), self._part(slice(half, None))
+        return self.part(slice(0, half)), self.part(slice(half, None))
 
-    def _part(self, rows: slice) -> Batch:
+    def split(self, size: int) -> Iterator[Batch]:
+        """The batch in batches of at most `size` images."""
+        return (self.part(slice(start, start + size)) for start in range(0, len(self.x), size))
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the images."""
         return Batch(self.x[rows], self.positions[rows], self.ids[rows], self.labels[rows], self.titles[rows])
 
 
@@ -179,11 +184,6 @@ def _in_order(items: Iterable[Item], work: Callable[[Item], Result], workers: in
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def duplicates(ids: Tensor) -> int:
-    """How many images repeat an earlier one."""
-    return sum(count - 1 for count in Counter(ids.tolist()).values())
 
 
 def as_dataset(data: Any, *, limit: int | None = None) -> Dataset:

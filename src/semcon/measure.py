@@ -6,6 +6,7 @@ the batch size, the order of the images or the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,8 +21,9 @@ from semcon.core.record import GaugeInfo
 from semcon.core.table import SampleTable
 from semcon.keyed import Keys
 from semcon.loading import Batch
-from semcon.projection import Projection
+from semcon.projection import SIZE, Projection
 from semcon.references import References, Yardstick
+from semcon.row_writer import RowWriter, not_finite
 from semcon.search import SearchSettings, bisect, searchable, worst_case
 from semcon.subject import Subject
 
@@ -35,11 +37,17 @@ def _nothing(_: object) -> None:
 
 @dataclass(frozen=True)
 class Trial:
-    """One perturbation with the severities it is tried at."""
+    """One perturbation with the severities it is tried at. `limit`: the highest that these images bear."""
 
     name: str
     perturbation: Perturbation
     severities: tuple[float, ...]
+    limit: float = math.inf
+
+    @property
+    def ladder(self) -> tuple[float, ...]:
+        """The default severities up to the limit: what the critical severity is looked for on."""
+        return tuple(severity for severity in self.perturbation.ladder if severity <= self.limit)
 
     def draws(self, wanted: int) -> int:
         """One where there is nothing to draw."""
@@ -73,19 +81,23 @@ class Plan:
         if self.worst is None or trial.perturbation.parameters == "fixed":
             return 0.0
         climbs = gradients and searchable(trial.perturbation)
-        return 1.0 + (self.worst.restarts * (3 * self.worst.steps + 1) if climbs else self.worst.best_of)
+        more = max(0, self.worst.best_of - self.draws)
+        return 1.0 + (self.worst.restarts * (3 * self.worst.steps + 1) if climbs else more)
+
+    def copies(self, trial: Trial, *, gradients: bool) -> float:
+        """Forward passes per image for one perturbation, a backward pass counted as two."""
+        draws = trial.draws(self.draws)
+        total = draws * len(trial.severities)
+        total += 2 * len(trial.severities) * self.search_passes(trial, gradients=gradients)
+        if self.critical:
+            total += draws * len(set(trial.ladder) - set(trial.severities))
+            total += 5 if trial.perturbation.kind == "continuous" else 1
+        return total
 
     def passes(self, *, gradients: bool) -> float:
-        """Forward passes per image, a backward pass counted as two: what the time estimate rests on."""
-        total = 3.0 if self.gradient_norm and gradients else 1.0
-        for trial in self.trials:
-            draws = trial.draws(self.draws)
-            total += draws * len(trial.severities)
-            total += 2 * len(trial.severities) * self.search_passes(trial, gradients=gradients)
-            if self.critical:
-                total += draws * len(set(trial.perturbation.ladder) - set(trial.severities))
-                total += 5 if trial.perturbation.kind == "continuous" else 1
-        return total
+        """The same for all of them and the untouched image: what the time estimate rests on."""
+        clean = 3.0 if self.gradient_norm and gradients else 1.0
+        return clean + sum(self.copies(trial, gradients=gradients) for trial in self.trials)
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,10 @@ class Clean:
 
 
 class Eye:
-    """Looks at a canvas through a subject: flat vectors per representation, sketched where distances to many count."""
+    """Looks at a canvas through a subject: flat vectors per representation, sketched where distances to many count.
+
+    Only plain vectors are sketched: the places of logits and probabilities are classes, which a sketch would mix.
+    """
 
     def __init__(self, subject: Subject, plan: Plan) -> None:
         self.subject, self.plan = subject, plan
@@ -115,12 +130,13 @@ class Eye:
         return {name: gauge.representation(view).flatten(1).to(torch.float32) for name, gauge in self.gauges.items()}
 
     def sketch(self, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The same, vectors of more than 4096 elements projected."""
-        return {name: self.projection(value.shape[1])(value) for name, value in vectors.items()}
+        """The same, plain vectors of more than 4096 elements projected."""
+        return {name: self.projection(name, value.shape[1])(value) for name, value in vectors.items()}
 
-    def projection(self, dimension: int) -> Projection:
-        """The seeded projection for vectors of this length (the identity up to 4096)."""
-        return Projection(dimension, self.plan.seed)
+    def projection(self, name: str, dimension: int) -> Projection:
+        """The seeded projection for the vectors of a representation: the identity up to 4096, and for classes."""
+        whole = self.gauges[name].representation.gives != "vector"
+        return Projection(dimension, self.plan.seed, size=dimension if whole else SIZE)
 
 
 def look_at_references(
@@ -133,6 +149,7 @@ def look_at_references(
         x = batch.x.to(eye.subject.device)
         with torch.no_grad():
             vectors = eye.vectors(eye.view(x))
+        _check_finite(batch, vectors)
         rows = torch.tensor([order[position] for position in batch.positions.tolist()], device=x.device)
         for name, value in eye.sketch(vectors).items():
             if name not in references.vectors:
@@ -146,7 +163,7 @@ def look_at_references(
     return infos
 
 
-def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str], None]) -> Iterator[Result]:
+def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str], None] = _nothing) -> Iterator[Result]:
     """The work on a batch, in halves where memory is short: draws are keyed, so that this changes no number."""
     try:
         yield work(batch)
@@ -165,8 +182,16 @@ def fitting(batch: Batch, work: Callable[[Batch], Result], note: Callable[[str],
         yield from fitting(half, work, note)
 
 
+def _check_finite(batch: Batch, vectors: dict[str, Tensor]) -> None:
+    """Errors: `SemconError` naming the first representation and the images for which it is NaN or infinite."""
+    bad = {name: ~value.sum(1).isfinite() for name, value in vectors.items()}
+    for name, images in bad.items():
+        if bool(images.any()):
+            raise not_finite(batch, images, name, "untouched")
+
+
 def _describe(eye: Eye, gauge: Gauge, vectors: Tensor) -> GaugeInfo:
-    projection = eye.projection(vectors.shape[1])
+    projection = eye.projection(gauge.representation.name, vectors.shape[1])
     return GaugeInfo(
         name=gauge.name,
         representation=gauge.representation.name,
@@ -202,7 +227,8 @@ class Measurement:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)
         ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
         clean = self._clean(x, batch.positions.to(x.device), ids, labels)
-        rows = _Rows(self.infos, batch)
+        _check_finite(batch, clean.vectors)
+        rows = RowWriter(self.infos, batch)
         for trial in self.plan.trials:
             with torch.no_grad():
                 _TrialRun(self, trial, x, ids, clean, rows).record()
@@ -242,8 +268,6 @@ class Measurement:
         return vectors
 
     def _images(self, batch: Batch, clean: Clean) -> pl.DataFrame:
-        if bool(torch.isnan(clean.confidence).any()):
-            raise _not_finite(batch, clean.confidence, "untouched")
         chosen = set(self.references.positions.tolist())
         positions = batch.positions.tolist()
         columns: dict[str, object] = {
@@ -270,7 +294,7 @@ class Measurement:
 class _TrialRun:
     """One perturbation over one batch."""
 
-    def __init__(self, owner: Measurement, trial: Trial, x: Tensor, ids: Tensor, clean: Clean, rows: _Rows) -> None:
+    def __init__(self, owner: Measurement, trial: Trial, x: Tensor, ids: Tensor, clean: Clean, rows: RowWriter) -> None:
         self.owner, self.trial, self.x, self.ids, self.clean, self.rows = owner, trial, x, ids, clean, rows
         self.plan, self.eye, self.perturbation = owner.plan, owner.eye, trial.perturbation
         self.predictions: dict[tuple[float, int], Tensor] = {}
@@ -291,7 +315,7 @@ class _TrialRun:
             for severity in self.trial.severities:
                 self._worst(severity, draws, self.plan.worst)
         if self.plan.critical:
-            self.rows.critical(self.trial.name, self._critical(draws), max(self.perturbation.ladder))
+            self.rows.critical(self.trial.name, self._critical(draws), max(self.trial.ladder))
 
     def _row(self, unit: Unit, severity: float, draw: int, draws: str, method: str | None) -> None:
         view = self.eye.view(self.perturbation(self.x, unit, severity))
@@ -313,7 +337,7 @@ class _TrialRun:
 
     def _worst(self, severity: float, draws: int, settings: SearchSettings) -> None:
         gradients = self.eye.subject.differentiable
-        method = settings.method(self.perturbation, gradients=gradients)
+        method = settings.method(self.perturbation, gradients=gradients, known=draws)
         searches = (
             ("worst_change", change_objective(self.eye, self.clean.vectors), self.changes),
             ("worst_flip", self._margin_objective, self.margins),
@@ -331,7 +355,7 @@ class _TrialRun:
 
     def _critical(self, draws: int) -> Tensor:
         """Smallest severity over the draws at which the prediction first changes, (B,); inf where it never does."""
-        ladder = self.perturbation.ladder
+        ladder = self.trial.ladder
         first = torch.full((draws, len(self.x)), len(ladder), dtype=torch.int64, device=self.x.device)
         for draw in range(draws):
             for rung in reversed(range(len(ladder))):
@@ -360,57 +384,6 @@ class _TrialRun:
             return self.eye.subject(self.perturbation(x, unit, severity)).argmax(1) != prediction
 
         return bisect(flips, low, high, discrete=self.perturbation.kind == "discrete")
-
-
-class _Rows:
-    """Columns of one batch, kept on the device and fetched once."""
-
-    def __init__(self, infos: tuple[GaugeInfo, ...], batch: Batch) -> None:
-        self.infos, self.batch = infos, batch
-        self.facts: list[tuple[str, float, str, int, str | None]] = []
-        self.values: list[Tensor] = []
-        self.criticals: list[tuple[str, Tensor, float]] = []
-
-    def add(self, name: str, severity: float, draws: str, draw: int, method: str | None, values: Tensor) -> None:
-        self.facts.append((name, severity, draws, draw, method))
-        self.values.append(values)
-
-    def critical(self, name: str, severity: Tensor, censored_at: float) -> None:
-        self.criticals.append((name, severity, float(censored_at)))
-
-    def frame(self) -> pl.DataFrame:
-        """The rows of this batch, in the table's schema."""
-        schema = SampleTable.row_schema(self.infos)
-        positions = self.batch.positions.tolist()
-        labelled = self.batch.labels.numpy() >= 0
-        frames: list[pl.DataFrame] = []
-        fetched = torch.stack(self.values).cpu() if self.values else torch.zeros(0)
-        for (name, severity, draws, draw, method), values in zip(self.facts, fetched, strict=True):
-            if bool(torch.isnan(values[1]).any()):
-                raise _not_finite(self.batch, values[1], f"under {name} at severity {severity:g}")
-            columns: dict[str, object] = {"position": positions}
-            columns["prediction"], columns["confidence"] = values[0].to(torch.int64).numpy(), values[1].numpy()
-            for number, info in enumerate(self.infos):
-                columns[f"{info.name}.change"] = values[2 + 2 * number].numpy()
-                nearer = values[3 + 2 * number].to(torch.int64).numpy()
-                columns[f"{info.name}.nearer"] = pl.Series(nearer).set(pl.Series(~labelled), None)
-            frame = pl.DataFrame(columns).with_columns(
-                perturbation=pl.lit(name), severity=pl.lit(float(severity)), draws=pl.lit(draws),
-                draw=pl.lit(draw), method=pl.lit(method, dtype=pl.String),
-            )  # fmt: skip
-            frames.append(frame)
-        for name, severity, censored_at in self.criticals:
-            found = severity.double().cpu().numpy()
-            column = pl.Series(found).set(pl.Series(found == float("inf")), None)
-            frame = pl.DataFrame({"position": positions, "critical": column}).with_columns(
-                perturbation=pl.lit(name), draws=pl.lit("critical"), draw=pl.lit(-1), censored_at=pl.lit(censored_at)
-            )
-            frames.append(frame)
-        if not frames:
-            return pl.DataFrame(schema=schema)
-        whole = pl.concat(frames, how="diagonal")
-        missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in whole.columns]
-        return whole.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 
 def change_objective(eye: Eye, clean: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
@@ -446,12 +419,3 @@ def _nullable(values: Tensor) -> pl.Series:
 def _out_of_memory(error: RuntimeError) -> bool:
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
-def _not_finite(batch: Batch, values: Tensor, when: str) -> SemconError:
-    bad = [title for title, value in zip(batch.titles, values.tolist(), strict=True) if value != value]
-    shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-    return SemconError(
-        f"the model's output is NaN or infinite for {len(bad)} images {when}: {shown}. "
-        "Expected finite logits; look at these images, the weights and the normalisation (--mean --std)."
-    )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from semcon.core.errors import SemconError
+from semcon.core.errors import SemconError, keeping
 from semcon.core.table import SampleTable
 
 
@@ -27,13 +29,12 @@ class PartialRun:
             raise SemconError(
                 f"{self.folder} holds an unfinished audit: go on with --resume, remove it, or choose another --out"
             )
-        if self.folder.exists():
+        self.new = not self.folder.exists()
+        if not self.new:
             self._check_same(settings)
-        try:
+        with self.gone_if_empty(), keeping(self.folder):
             self.parts.mkdir(parents=True, exist_ok=True)
             _write(self.folder / "settings.json", text.encode())
-        except OSError as error:
-            raise _disk(self.folder, error) from error
 
     @property
     def parts(self) -> Path:
@@ -57,17 +58,33 @@ class PartialRun:
         target = self.parts / f"part-{first:09d}.parquet"
         temporary = target.with_suffix(".tmp")
         try:
-            part.save(temporary)
-            os.replace(temporary, target)
-        except OSError as error:
+            with keeping(self.folder):
+                part.save(temporary)
+                os.replace(temporary, target)
+        finally:
             temporary.unlink(missing_ok=True)
-            raise _disk(self.folder, error) from error
+
+    @contextmanager
+    def gone_if_empty(self) -> Iterator[None]:
+        """Where something stops the measuring before its first part, a folder that is new goes: nothing to resume."""
+        try:
+            yield
+        except BaseException:
+            if self.new and not self._paths():
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     def finish(self) -> Path:
-        """Drop the parts and take the final name."""
-        shutil.rmtree(self.parts)
-        (self.folder / "settings.json").unlink()
-        os.replace(self.folder, self.final)
+        """Drop the parts and take the final name. Errors: `SemconError` saying where the run is, where that fails."""
+        try:
+            shutil.rmtree(self.parts)
+            (self.folder / "settings.json").unlink()
+            os.replace(self.folder, self.final)
+        except OSError as error:
+            raise SemconError(
+                f"cannot move the finished run to {self.final} ({error.strerror or error}): it is in {self.folder}; "
+                "rename it as you like"
+            ) from error
         return self.final
 
     def _check_same(self, settings: dict[str, object]) -> None:
@@ -80,13 +97,22 @@ class PartialRun:
             raise SemconError(f"cannot resume {self.folder}: {told}. Use the same settings, or remove the folder")
 
 
+def free_folder(wanted: Path, *, resume: bool = False) -> Path:
+    """`wanted`, numbered (-2, -3, ...) where a run lies there already; with `resume` the first unfinished one.
+
+    Errors: `SemconError` where none is free.
+    """
+    for number in range(1, 10_000):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        unfinished = folder.with_name(folder.name + ".partial").exists()
+        if (unfinished and resume) or not (unfinished or folder.exists()):
+            return folder
+    raise SemconError(f"{wanted} and its numbered neighbours are all taken: give --out")
+
+
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
+    with temporary.open("wb") as file:
+        file.write(content)
+        os.fsync(file.fileno())
     os.replace(temporary, path)
-
-
-def _disk(folder: Path, error: OSError) -> SemconError:
-    return SemconError(
-        f"cannot write to {folder}: {error.strerror or error}. What was measured is kept; make room and use --resume"
-    )

@@ -7,7 +7,6 @@ distances to its class answer how many are nearer than a change. DESIGN section 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -39,11 +38,7 @@ def choose(index: Index, seed: int) -> Tensor:
     below 32: `any_nearer_20` needs 20 others.
     """
     rank = Keys(index.ids, seed, scope="references").bits("rank").to(torch.int64)
-    first = torch.zeros(len(index.ids), dtype=torch.bool)
-    seen: set[int] = set()
-    for position, identity in enumerate(index.ids.tolist()):
-        first[position] = identity not in seen
-        seen.add(identity)
+    first = _firsts(index.ids)
     labels = index.labels if index.labelled else torch.zeros_like(index.labels)
     classes = int(labels.unique().numel())
     quota = max(32, min(PER_CLASS, MOST // max(1, classes))) if index.labelled else UNLABELLED
@@ -52,6 +47,14 @@ def choose(index: Index, seed: int) -> Tensor:
         members = torch.nonzero(first & (labels == label)).flatten()
         chosen.append(members[rank[members].argsort(stable=True)][:quota])
     return torch.cat(chosen) if chosen else torch.zeros(0, dtype=torch.int64)
+
+
+def _firsts(ids: Tensor) -> Tensor:
+    """Which images are the first of their id: (N,) bool."""
+    ordered, order = ids.sort(stable=True)
+    first = torch.ones(len(ids), dtype=torch.bool)
+    first[order[1:]] = ordered[1:] != ordered[:-1]
+    return first
 
 
 @dataclass(frozen=True)
@@ -129,13 +132,5 @@ class References:
 def gather(index: Index, positions: Tensor, device: torch.device) -> References:
     """References without vectors yet; class sizes count different images, duplicates once."""
     labels = index.labels if index.labelled else torch.full_like(index.labels, -1)
-    sizes: dict[int, set[int]] = {}
-    for identity, label in zip(index.ids.tolist(), labels.tolist(), strict=True):
-        sizes.setdefault(label, set()).add(identity)
-    counted = {label: len(members) for label, members in sorted(sizes.items())}
+    counted = {int(label): int(index.ids[labels == label].unique().numel()) for label in labels.unique()}
     return References(positions, index.ids[positions].to(device), labels[positions].to(device), counted)
-
-
-def unique_names(gauges: Sequence[Gauge]) -> list[str]:
-    """The representations of some gauges, each once, in order."""
-    return list(dict.fromkeys(gauge.representation.name for gauge in gauges))

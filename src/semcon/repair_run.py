@@ -1,4 +1,4 @@
-"""One repair, end to end: a checkpoint and images to repaired weights, two audits on the judge's images, and their comparison."""
+"""One repair, end to end: a checkpoint and images to repaired weights and two audits on images it never saw."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ class Images:
 
 @dataclass(frozen=True)
 class RepairRequest:
-    """What a recipe decides about a repair. `trials`: what the judge's audits measure; `neighbourhood`: None chooses."""
+    """What a recipe decides about a repair. `trials`: what the judge's audits measure; `neighbourhood`: None chooses.
+
+    The other fields are those of `semcon.RepairRecipe`.
+    """
 
     wishes: tuple[Wish, ...]
     trials: tuple[Trial, ...]
@@ -176,7 +179,7 @@ def _failing(
     trials = [
         replace(trial, severities=trial.severities[len(trial.severities) // 2 :][:1])
         for trial in request.trials
-        if not inert(trial, probe.x, probe.ids.to(probe.x.device), request.seed)
+        if not inert(trial, probe, request.seed, subject.device)
     ]
     plan = Plan(
         tuple(trials), tuple(choose_gauges(subject, (), (("logits", "l2"),))), seed=request.seed, gradient_norm=False
@@ -184,13 +187,12 @@ def _failing(
     parts: list[SampleTable] = []
     Continuity(plan).run(subject, index, read, skip=set(), keep=parts.append, progress=progress)
     flips = {one.perturbation: one for one in _flips(SampleTable.concat(parts), plan)}
-    bad = sorted(
-        (trial for trial in trials if (flips[trial.name].low or 0) > BAD), key=lambda trial: -(flips[trial.name].mean or 0)
-    )[:AXES]  # fmt: skip
+    failing = [trial for trial in trials if (flips[trial.name].low or 0) > BAD]
+    bad = sorted(failing, key=lambda trial: -(flips[trial.name].mean or 0))[:AXES]
     if not bad:
         raise SemconError(
-            f"no perturbation flips more than {BAD:.0%} of the predictions at its middle rung: there is nothing to mend. "
-            "Name what to mend: --perturb NAME:SEVERITY"
+            f"no perturbation flips more than {BAD:.0%} of the predictions at its middle rung: there is nothing to "
+            "mend. Name what to mend: --perturb NAME:SEVERITY"
         )
     told = ", ".join(f"{trial.name} at {trial.severities[0]:g} ({flips[trial.name].mean:.0%} flip)" for trial in bad)
     progress.say(f"to mend: {told}")
@@ -226,8 +228,8 @@ def _proven(
         module.load_state_dict(state)
         subject.name = f"{name} (original)" if which == "before" else f"{name} (repaired)"
         audit = Request(
-            Plan(request.trials, (), seed=0), folder / which, classes_given=request.classes_given, budget=request.budget, workers=request.workers,
-            resume=True, command=request.command,
+            Plan(request.trials, (), seed=0), folder / which, classes_given=request.classes_given,
+            budget=request.budget, workers=request.workers, resume=True, command=request.command,
         )  # fmt: skip
         run_audit(subject, judged.dataset, judged.scan, audit, progress)
     subject.name = name

@@ -1,8 +1,8 @@
 """Repair: the checkpoint at hand, fine-tuned until a wish is met, and the proof on images it never saw.
 
-Find the axes on which the network fails; fine-tune it with the constraint on those while it keeps its own predictions on
-clean images; look at the selection split now and then, and move the multiplier; choose the weights there; only then open
-the judge's images, audit both networks on them and compare.
+Fine-tune it with the constraint on the axes on which it fails, while it keeps its own predictions on clean images; look
+at the selection split now and then, and move the multiplier; choose the weights there, also between the original and the
+repaired ones.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Repairer:
         return point
 
     def rank(self, point: Point) -> tuple[float, float]:
-        """Smaller is better: how far the wishes are missed; then the accuracy, or the change where only that is free."""
+        """Smaller is better: how far the wishes are missed; then the accuracy where a change is bounded, else the change."""
         missed = sum(
             max(0.0, wish.shortfall(value)) / (abs(wish.threshold) or 1)
             for wish, value in zip(self.wishes, point.standing.values, strict=True)
@@ -177,5 +177,8 @@ def _plain(point: Point) -> dict[str, Any]:
 
 
 def _point(plain: dict[str, Any]) -> Point:
-    standing = {key: tuple(value) if isinstance(value, list) else value for key, value in plain["standing"].items()}
-    return Point(plain["where"], plain["alpha"], Standing(**standing), plain["met"])
+    kept = plain["standing"]
+    standing = Standing(
+        tuple(kept["values"]), tuple(kept["errors"]), kept["change"], kept["flip"], kept["accuracy"]
+    )  # fmt: skip
+    return Point(plain["where"], plain["alpha"], standing, plain["met"])

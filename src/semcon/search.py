@@ -28,13 +28,13 @@ class SearchSettings:
     restarts: int = 2
     best_of: int = 20
 
-    def method(self, perturbation: Perturbation, *, gradients: bool) -> str:
-        """How this perturbation will be searched, as the rows say it."""
+    def method(self, perturbation: Perturbation, *, gradients: bool, known: int) -> str:
+        """How this perturbation will be searched, as the rows say it. `known`: random draws among the candidates."""
         if perturbation.parameters == "fixed":
             return "only draw"
         if gradients and searchable(perturbation):
             return f"gradient {self.steps}x{self.restarts}"
-        return f"best of {self.best_of}"
+        return f"best of {max(self.best_of, known)}"
 
 
 def searchable(perturbation: Perturbation) -> bool:

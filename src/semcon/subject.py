@@ -25,7 +25,7 @@ CHANNELS_LAST_FROM = 8  # images: with fewer, putting the weights into that orde
 class Subject:
     """A classifier from the canvas (B, 3, H, W) in [0, 1] to logits (B, K).
 
-    `model`: an `nn.Module`, put into eval mode for the measurement (`was_training` remembers), or any callable, a black
+    `model`: an `nn.Module`, put into eval mode for the measurement (`release` undoes it), or any callable, a black
     box without gradients. `mean`, `std`: on [0, 1], one value or one per channel. `channels`: 1 feeds luminance.
     Outputs may be a tensor, a tuple, a dict, or an object with `.logits`; a single logit z becomes two classes (0, z).
     """
@@ -53,12 +53,23 @@ class Subject:
         self.weights, self.training = weights, training
         self.device, self.precision = torch.device(device), precision
         self.module = model if isinstance(model, nn.Module) else None
-        self.was_training = bool(self.module is not None and any(m.training for m in self.module.modules()))
-        if self.module is not None:
-            self.module.eval().to(self.device)
+        modules = [] if self.module is None else list(self.module.modules())
+        self._modes = [(module, module.training) for module in modules]
+        self._home = next((parameter.device for module in modules for parameter in module.parameters()), self.device)
+        self.was_training = any(training for _, training in self._modes)
+        try:
+            if self.module is not None:
+                self.module.eval().to(self.device)
+            self._open(channels)
+        except BaseException:
+            self.release()
+            raise
+
+    def _open(self, channels: int | None) -> None:
+        """What the model's own look at a batch of two tells."""
         self.channels = channels or self._input_channels()
         self._set_normalisation()
-        probe = torch.rand(2, 3, canvas.height, canvas.width, device=self.device)
+        probe = torch.rand(2, 3, self.canvas.height, self.canvas.width, device=self.device)
         self._channels_last = False
         self.outputs = self._probed(probe)
         self._channels_last = self._runs_channels_last(probe)
@@ -117,9 +128,12 @@ class Subject:
         return other
 
     def release(self) -> None:
-        """Give the model back in the mode it came in."""
-        if self.module is not None and self.was_training:
-            self.module.train()
+        """Give the model back as it came: every module's mode, and its device."""
+        if self.module is not None:
+            self.module.to(self._home)
+        for module, training in self._modes:  # parents first: train() reaches the children, who come later
+            if module.training != training:
+                module.train(training)
 
     def _set_normalisation(self) -> None:
         wrong = next((v for v in (self.mean, self.std) if len(v) not in (1, self.channels)), None)
@@ -155,12 +169,26 @@ class Subject:
     def _probed(self, probe: Tensor) -> int:
         try:
             return self(probe).shape[1]
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        except SemconError:
+            raise
+        except (Exception, SystemExit) as error:
             size = f"{self.canvas.height} x {self.canvas.width}"
             raise SemconError(
-                f"the model {self.name} fails on a batch (2, {self.channels}, {size}): {error}. "
-                "Expected images of that size to be accepted; try --size"
+                f"the model {self.name} fails on a batch (2, {self.channels}, {size}): "
+                f"{type(error).__name__}: {error}. {self._advice()}"
             ) from error
+
+    def _advice(self) -> str:
+        """What a model that fails on a batch may need."""
+        layers = [] if self.module is None else list(self.module.modules())
+        kinds = {value.dtype for layer in layers for value in layer.parameters() if value.is_floating_point()}
+        other = next((kind for kind in kinds if kind != torch.float32), None)
+        if other is not None:
+            return f"Its weights are {str(other).removeprefix('torch.')}, images are float32: give it as model.float()"
+        first = next((layer for layer in layers if isinstance(layer, nn.Conv2d)), None)
+        if first is not None and first.in_channels not in (1, 3):
+            return f"It takes {first.in_channels} channels: expected 3 (RGB) or 1 (luminance)"
+        return "Expected images of that size to be accepted; try --size"
 
     @torch.no_grad()
     def _runs_channels_last(self, probe: Tensor) -> bool:

@@ -232,8 +232,8 @@ class Trainer:
         bad = [name for name, values in terms.items() if not bool(torch.isfinite(values).all())]
         names = ", ".join(self.pool.titles(rows)[:3])
         raise SemconError(
-            f"the loss is not finite at step {step + 1} (terms: {', '.join(bad) or 'none alone'}; batch of {len(rows)}: "
-            f"{names}, ...). The checkpoint of step {self.checkpoint.step} is kept in {self.folder}. Try a lower "
+            f"the loss is not finite at step {step + 1} (terms: {', '.join(bad) or 'none alone'}; batch of "
+            f"{len(rows)}: {names}, ...). The checkpoint of step {self.checkpoint.step} is kept in {self.folder}. Try a lower "
             "learning rate or alpha, --clip 1, or look at these images"
         )
 
@@ -241,8 +241,8 @@ class Trainer:
         finite = all(bool(torch.isfinite(value).all()) for value in self.student.network.state_dict().values())
         if not finite:
             raise SemconError(
-                f"the weights are not finite at step {self.done}. The checkpoint of step {self.checkpoint.step} is kept "
-                f"in {self.folder}. Try a lower learning rate or alpha, or --clip 1"
+                f"the weights are not finite at step {self.done}. The checkpoint of step {self.checkpoint.step} is "
+                f"kept in {self.folder}. Try a lower learning rate or alpha, or --clip 1"
             )
         if rank() != 0:
             return
@@ -337,7 +337,7 @@ def _fabric(settings: Settings) -> Any:
         from lightning_fabric import Fabric
     except ImportError:
         raise MissingPackageError("lightning-fabric", "train", "training") from None
-    precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
+    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
     with _quiet():
         fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, precision=precision)
         fabric.launch()

@@ -71,8 +71,8 @@ def run_training(subject: Subject, dataset: Dataset, scan: Scan, plan: Plan, pro
     student = Student.of(subject)
     objective = plan.make(student).to(subject.device)
     progress.say(
-        f"training {subject.name} on {len(pool)} images with {type(objective).__name__}, {plan.settings.steps} steps of "
-        f"{plan.settings.batch_size}, on {subject.device}"
+        f"training {subject.name} on {len(pool)} images with {_words(type(objective).__name__)}, "
+        f"{plan.settings.steps} steps of {plan.settings.batch_size}, on {subject.device}"
     )
     observer = None if plan.observer is None else plan.observer(student, objective)
     trained = train(student, pool, objective, plan.settings, folder=folder, progress=progress, observer=observer)

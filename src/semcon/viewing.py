@@ -63,17 +63,17 @@ def to_logits(output: Any, batch: int) -> Tensor:
 
     Takes a tensor, a tuple or list, a dict, or an object with `.logits`. Errors: `SemconError` for anything else.
     """
-    if not isinstance(output, Tensor):
-        output = _unwrapped(output)
-    if output is None or output.dim() == 0 or len(output) != batch:
-        raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
-    output = output if output.dtype == torch.float64 else output.float()
-    output = output.flatten(1) if output.dim() > 1 and output.shape[2:].numel() == 1 else output
-    if output.dim() == 1:
-        output = output[:, None]
-    if output.dim() != 2:
-        raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(output)}")
-    return torch.cat([torch.zeros_like(output), output], 1) if output.shape[1] == 1 else output
+    found = output if isinstance(output, Tensor) else _unwrapped(output)
+    if not isinstance(found, Tensor):
+        raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_described(output)}")
+    logits = found if found.dtype == torch.float64 else found.float()
+    if logits.dim() > 1 and logits.shape[2:].numel() == 1:
+        logits = logits.flatten(1)
+    if logits.dim() == 1:
+        logits = logits[:, None]
+    if logits.dim() != 2 or len(logits) != batch or not logits.shape[1]:
+        raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(found)}")
+    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
 
 
 def _unwrapped(output: Any) -> Tensor | None:
@@ -85,6 +85,13 @@ def _unwrapped(output: Any) -> Tensor | None:
     if hasattr(output, "logits"):
         return output.logits
     return first_tensor(output)
+
+
+def _described(output: object) -> str:
+    """An output without logits in it, as its author would recognise it."""
+    if isinstance(output, Mapping):
+        return f"a mapping with the keys {', '.join(map(str, output)) or '(none)'}: name the logits 'logits'"
+    return "None: does forward return them?" if output is None else type(output).__name__
 
 
 def _shape(value: object) -> str:

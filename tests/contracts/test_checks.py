@@ -92,6 +92,30 @@ def skipping(tmp_path: Path) -> dict[str, Finding]:
     return findings(data=f"folder:{tmp_path}", skip_bad=True)
 
 
+class Cropped(torch.utils.data.Dataset[Any]):
+    """Its images are moved at random at every reading."""
+
+    def __len__(self) -> int:
+        return 120
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        x, labels = PICTURES
+        return x[index].roll(int(torch.randint(16, ())), 1), int(labels[index])
+
+
+class SomeLabels(torch.utils.data.Dataset[tuple[torch.Tensor, int | None]]):
+    """The pictures, of which every tenth has no label."""
+
+    def __len__(self) -> int:
+        return 120
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int | None]:
+        x, labels = pictures()
+        return x[index], int(labels[index]) if index % 10 else None
+
+
+PICTURES = pictures()
+
 RAISED: dict[str, Callable[[Path], dict[str, Finding]]] = {
     "training_mode": lambda _: findings(Quadrants().train()),
     "nondeterministic": lambda _: findings(Quadrants(noisy=True).eval()),
@@ -104,10 +128,12 @@ RAISED: dict[str, Callable[[Path], dict[str, Finding]]] = {
     "collapsed_representation": lambda _: findings(Quadrants(dead=True).eval()),
     "chance": lambda _: findings(data=(pictures()[0], torch.arange(120) // 30)),
     "inert": lambda _: findings(data=grey(), perturbations=["brightness:0.2", "hue:0.1"]),
+    "missing_labels": lambda _: findings(data=SomeLabels()),
     "few_images": lambda _: findings(data=pictures(24)),
     "single_class": lambda _: findings(data=one_class()),
     "default_preprocessing": lambda _: findings(mean=None, std=None),
     "skipped_images": skipping,
+    "changing_images": lambda _: findings(data=Cropped()),
     "black_box": lambda _: findings(black_box),
 }
 
@@ -145,9 +171,14 @@ def test_a_check_that_breaks_becomes_a_finding(monkeypatch):
     assert "ZeroDivisionError" in findings()["check-failed"].message
 
 
+def test_missing_labels_are_counted():
+    """By hand: 12 of the 120."""
+    assert findings(data=SomeLabels())["missing-labels"].message.startswith("12 of 120 images have no label")
+
+
 def test_without_labels_nothing_that_needs_them_is_said():
     found = findings(data=pictures()[0])
-    assert not {"normalization", "label-order", "single-class", "check-failed"} & set(found)
+    assert not {"normalization", "label-order", "missing-labels", "single-class", "check-failed"} & set(found)
 
 
 CONSTANTS = {
@@ -176,7 +207,7 @@ def test_honest_checkpoints_are_not_accused(data_dir, name):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("wrong", [{"mean": 0.0, "std": 1.0}, {"mean": (2.6, 2.5, 2.2), "std": (0.05, 0.05, 0.05)}])
+@pytest.mark.parametrize("wrong", [{"mean": 0.0, "std": 1.0}, {"mean": (-2.6, -2.5, -2.2), "std": (0.05, 0.05, 0.05)}])
 def test_a_wrong_normalisation_of_a_real_network_is_found(data_dir, wrong):
     """ResNet-20 without its normalisation (or with one that is far off) is much worse than with ImageNet's."""
     finding = checkpoint(data_dir, "resnet20", **wrong)["normalization"]

@@ -83,6 +83,18 @@ def test_pairwise_is_every_pair(distance: Distance, dtype: torch.dtype, n: int, 
         torch.testing.assert_close(found[:, i], distance(a, b[i].expand_as(a)), rtol=2e-5, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["l2", "cosine"])
+@pytest.mark.parametrize("width", [6, 300, 2048])
+def test_a_large_common_offset_costs_no_precision(name: str, width: int) -> None:
+    """Vectors that differ by a thousandth of what they share. Oracle: scipy in double precision."""
+    generator = torch.Generator().manual_seed(0)
+    offset = 100 * torch.randn(1, width, generator=generator)
+    a, b = (offset + 0.1 * torch.randn(n, width, generator=generator) for n in (7, 11))
+    expected = [[ORACLES[name](p, q) for q in b.double().numpy()] for p in a.double().numpy()]
+    found = load("distances", name)().pairwise(a, b)
+    torch.testing.assert_close(found.double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-2, atol=0)
+
+
 def test_zero_at_equality_and_never_negative(distance: Distance) -> None:
     """Exactly 0 one to one, also where entries are 0; by pairs within rounding. Close rows stay at 0 or above."""
     a = rows(distance, 50, 10).float()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ FRAME = clouds.table(np.zeros((2, 1)), None, {}).images[np.zeros(2000, int)].wit
 def images(generator: np.random.Generator, n: int) -> Images:
     """n images with new sample ids."""
     samples = np.sort(generator.integers(0, 2**62, n))
-    return Images(FRAME[:n].with_columns(sample=samples), Weights.of(samples), None)
+    return Images(FRAME[:n].with_columns(sample=samples), np.arange(n), Weights.of(samples), None)
 
 
 def rate_figures(generator: np.random.Generator, flips: np.ndarray) -> Figures:
@@ -93,37 +94,68 @@ def test_clustered_rates(draws, a, b, repeats):
     assert at_least(0.94, repeats) <= coverage(covers, repeats) <= 0.99
 
 
+@pytest.mark.parametrize("repeats", REPEATS)
+@pytest.mark.parametrize("copies", [[100] + [1] * 100, [1] * 300 + [3] * 50, [4] * 100], ids=["one", "some", "all"])
+def test_rates_of_images_that_repeat(copies, repeats):
+    """Copies of an image share their draws: one of 100 copies beside 100 others, some of three, all of four."""
+
+    def covers(generator):
+        number = np.repeat(np.arange(len(copies)), copies)
+        flips = generator.random(len(copies)) < 0.3
+        samples = np.sort(generator.integers(0, 2**62, len(copies)))[number]
+        frame = FRAME[: len(number)].with_columns(sample=samples)
+        collector = Collector(Images(frame, np.arange(len(number)), Weights.of(samples), None), np.arange(len(number)))
+        collector.add(flips[number].astype(np.float32)[None], [Use([KEY], rows=np.ones(1))])
+        return holds(collector.figures(), 0.3)
+
+    assert at_least(0.94, repeats) <= coverage(covers, repeats) <= 1
+
+
 CLASSES, STEADY = 5, 1.5
-LARGE = 4000
+LARGE = 8000
+Changes = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 
-def truths(threshold: float) -> dict[str, float]:
-    """Population values by a large sample: mean distances of independent pairs, for changes that are all the same."""
+def steady(_: np.random.Generator, labels: np.ndarray) -> np.ndarray:
+    """Every copy at the same distance: all the error is in the yardsticks and the references."""
+    return np.full(len(labels), STEADY)
+
+
+def varying(generator: np.random.Generator, labels: np.ndarray) -> np.ndarray:
+    """Copies at distances of their own, larger in wider classes: images, yardsticks and references all count."""
+    return STEADY * generator.gamma(3, 1 / 3, len(labels)) * (0.5 + labels / CLASSES)
+
+
+@cache
+def truths(changes: Changes) -> dict[str, float]:
+    """Population values by a large sample: mean distances of independent pairs.
+
+    `any_nearer_20`: 1 - C(n - k, 20) / C(n, 20) over n other images of which k are nearer, whose mean over samples is
+    1 - (1 - p)^20 for an image whose chance of a nearer one is p.
+    """
     generator = np.random.default_rng(2024)
     (z, labels), (other, other_labels) = (clouds.clusters(generator, LARGE, classes=CLASSES) for _ in range(2))
-    total, within, nearer, pairs = 0.0, np.zeros(CLASSES), np.zeros(CLASSES), np.zeros(CLASSES)
+    change = changes(generator, labels)
+    spread, within, nearer, others = (np.zeros(LARGE) for _ in range(4))
+    columns = [np.flatnonzero(other_labels == label) for label in range(CLASSES)]
     for start in range(0, LARGE, 500):
-        part, own = z[start : start + 500], labels[start : start + 500]
-        square = (part**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * part @ other.T
+        rows = slice(start, start + 500)
+        square = (z[rows] ** 2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * z[rows] @ other.T
         distance = np.sqrt(np.maximum(square, 0))
-        total += distance.sum()
-        for label in range(CLASSES):
-            same = distance[own == label][:, other_labels == label]
-            within[label] += same.sum()
-            nearer[label] += (same < threshold).sum()
-            pairs[label] += same.size
+        spread[rows] = distance.mean(1)
+        for row, label in enumerate(labels[rows], start):
+            same = distance[row - start, columns[label]]
+            within[row], nearer[row], others[row] = same.mean(), (same < change[row]).sum(), len(same)
     return {
-        "relative_change": threshold / (total / LARGE**2),
-        "within_class_change": threshold / np.mean(within / pairs),
-        "discontinuity": float(np.mean(nearer / pairs)),
+        "relative_change": float(change.sum() / spread.sum()),
+        "within_class_change": float(change.sum() / within.sum()),
+        "discontinuity": float((nearer / others).mean()),
+        "any_nearer_20": float(stats.hypergeom(others, nearer, 20).sf(0).mean()),
     }
 
 
-TRUTH = truths(STEADY)
-
-
-def steady(generator: np.random.Generator, n: int, per_class: int | None) -> SampleTable:
-    """Every copy at the same distance: all the error is in the yardsticks and the references."""
+def sample(generator: np.random.Generator, n: int, per_class: int | None, changes: Changes) -> SampleTable:
+    """A table of n new images; references: all of them, or some of each class."""
     z, labels = clouds.clusters(generator, n, classes=CLASSES)
     references = np.arange(n)
     if per_class is not None:
@@ -132,22 +164,24 @@ def steady(generator: np.random.Generator, n: int, per_class: int | None) -> Sam
     return clouds.table(
         z,
         labels,
-        {("noise", 1.0): np.full((n, 1), STEADY)},
+        {("noise", 1.0): changes(generator, labels)[:, None]},
         gauges=("logits.l2",),
         references=references,
         samples=samples,
     )
 
 
-def shares_covered(repeats: int, per_class: int | None, *, shared: bool, n: int = 200) -> dict[str, float]:
-    generator = np.random.default_rng(1)
-    hits = dict.fromkeys(TRUTH, 0)
+def shares_covered(
+    repeats: int, per_class: int | None, changes: Changes, *, shared: bool = True, n: int = 200
+) -> dict[str, float]:
+    generator, truth = np.random.default_rng(1), truths(changes)
+    hits = dict.fromkeys(truth, 0)
     for _ in range(repeats):
-        table = steady(generator, n, per_class)
+        table = sample(generator, n, per_class, changes)
         (figures,) = Summary(table, 0, only=("logits.l2",), subsets="all", shared=shared).cells("noise")
         for row, key in enumerate(figures.keys):
-            if key.quantity in TRUTH:
-                hits[key.quantity] += holds(figures, TRUTH[key.quantity], row)
+            if key.quantity in truth:
+                hits[key.quantity] += holds(figures, truth[key.quantity], row)
     return {quantity: count / repeats for quantity, count in hits.items()}
 
 
@@ -155,23 +189,25 @@ def shares_covered(repeats: int, per_class: int | None, *, shared: bool, n: int 
     "repeats", [pytest.param(120, id="fast"), pytest.param(1000, id="long", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(("n", "per_class"), [(200, None), (400, 32)])
-def test_relative_figures_and_discontinuity_with_shared_references(n, per_class, repeats):
+@pytest.mark.parametrize("changes", [steady, varying])
+def test_relative_figures_and_nearer_images_with_shared_references(changes, n, per_class, repeats):
     """Truth: pairs of independent images, by a large sample. References: all images, or some of each class."""
-    found = shares_covered(repeats, per_class, shared=True, n=n)
+    found = shares_covered(repeats, per_class, changes, n=n)
     for quantity, share in found.items():
         assert at_least(0.94, repeats) <= share <= 1, (quantity, found)
 
 
 @pytest.mark.slow
-def test_relative_figures_with_128_references_a_class():
-    found = shares_covered(300, 128, shared=True, n=1500)
+@pytest.mark.parametrize("changes", [steady, varying])
+def test_relative_figures_with_128_references_a_class(changes):
+    found = shares_covered(300, 128, changes, n=1500)
     for quantity, share in found.items():
         assert at_least(0.94, 300) <= share <= 1, (quantity, found)
 
 
 def test_without_the_references_part_intervals_are_too_short():
     """Why the second half is there: resampling the measured images alone covers far less than it says."""
-    found = shares_covered(120, 32, shared=False, n=400)
+    found = shares_covered(120, 32, steady, shared=False, n=400)
     assert found["relative_change"] < 0.85
     assert found["within_class_change"] < 0.93
     assert found["discontinuity"] < 0.85

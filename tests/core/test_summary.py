@@ -18,7 +18,7 @@ from semcon.core.bootstrap import Weights
 from semcon.core.figures import Key
 from semcon.core.intervals import wilson
 from semcon.core.record import Estimate
-from semcon.core.summary import Summary, estimates_frame, summarise
+from semcon.core.summary import Summary, summarise
 from semcon.core.table import SampleTable
 
 NAMES = ("ant", "bee", "cat", "dog", "elk")
@@ -310,14 +310,6 @@ def test_many_classes_are_told_at_the_highest_severity_only():
 def test_equal_class_names_stay_apart():
     """Keys are unique (the helper asserts it), whatever the names."""
     by_key(summarise(example(), class_names=["same"] * 5))
-
-
-def test_the_frame_holds_every_estimate():
-    estimates = summarise(example())
-    frame = estimates_frame(estimates)
-    assert frame.columns == list(Estimate.model_fields)
-    assert frame.to_dicts() == [estimate.model_dump() for estimate in estimates]
-    assert estimates_frame([]).is_empty()
 
 
 def assert_same(one: list[Estimate], other: list[Estimate], rtol: float = 1e-4) -> None:

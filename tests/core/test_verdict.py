@@ -50,7 +50,7 @@ def test_the_sentences_quote_the_record():
     assert "gaussian noise at 0.05" in figure_1
     assert "44 % [40 %, 48 %]" in figure_1
     assert "85 %" in figure_1
-    assert "91 %" in control
+    assert "91.0 %" in control
     assert "63 % [57 %, 69 %] under gaussian noise at 0.05" in control
     assert all(sentence.endswith(".") for sentence in (families, figure_1, control))
 
@@ -70,7 +70,7 @@ def test_a_model_at_chance_is_not_ranked(codes):
     sentences = verdict(ESTIMATES, PROFILE, codes)
     assert "at chance" in sentences[0]
     assert "mean nothing" in sentences[0]
-    assert "91 %" in sentences[0]
+    assert "91.0 %" in sentences[0]
     assert not any("0.94" in sentence or "least under" in sentence for sentence in sentences)
 
 

@@ -21,10 +21,11 @@ class CollapsedRepresentation(Check):
         subject = evidence.subject
         if len(evidence.probe.x) < 2:
             return []
-        x = evidence.probe.x[:128].to(subject.device)
-        with torch.no_grad():
-            view = subject.view(x, ("penultimate",) if subject.has_penultimate else ())
-        looks = {"logits": view.logits - view.logits.mean(1, keepdim=True), **view.layers}
+        layers = ("penultimate",) if subject.has_penultimate else ()
+        views = evidence.look(lambda x: subject.view(x, layers), 128)
+        logits = torch.cat([view.logits for view in views])
+        looks = {"logits": logits - logits.mean(1, keepdim=True)}
+        looks |= {layer: torch.cat([view.layers[layer] for view in views]) for layer in layers}
         flat = {name: _relative_spread(value.flatten(1).float()) for name, value in looks.items()}
         collapsed = {name: share for name, share in flat.items() if share < SHARE}
         if not collapsed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
@@ -28,13 +27,11 @@ class Normalization(Check):
         """One finding naming the better preprocessing, by an exact paired test (level 1e-4) and 5 points at least."""
         if not evidence.labels_known:
             return []
-        x, labels = evidence.probe.x.to(evidence.subject.device), evidence.probe.labels.numpy()
-        stated = _right(evidence.subject, x, labels)
-        first = slice(QUICK)
+        stated = _right(evidence, evidence.subject)
         tried = {
-            name: _right(subject, x, labels)
+            name: _right(evidence, subject)
             for name, subject in _alternatives(evidence.subject).items()
-            if _right(subject, x[first], labels[first]).mean() > stated[first].mean()
+            if _right(evidence, subject, QUICK).mean() > stated[:QUICK].mean()
         }
         better = {name: right for name, right in tried.items() if _clearly_better(right, stated)}
         if not better:
@@ -43,7 +40,7 @@ class Normalization(Check):
         accuracy = ", ".join(f"{name} {right.mean():.1%}" for name, right in tried.items())
         return [
             self.finding(
-                f"on {len(labels)} images accuracy is {stated.mean():.1%} with the stated mean and std "
+                f"on {len(stated)} images accuracy is {stated.mean():.1%} with the stated mean and std "
                 f"({_shown(evidence.subject.mean)}; {_shown(evidence.subject.std)}) and {better[best].mean():.1%} with "
                 f"{best}: the normalisation is missing, applied twice, or another model's ({accuracy})",
                 f"give the --mean and --std that the model was trained with; here {best} does better",
@@ -67,9 +64,10 @@ def _alternatives(subject: Subject) -> dict[str, Subject]:
     return found
 
 
-def _right(subject: Subject, x: torch.Tensor, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    with torch.no_grad():
-        return subject(x).argmax(1).cpu().numpy() == labels
+def _right(evidence: Evidence, subject: Subject, images: int | None = None) -> NDArray[np.bool_]:
+    """Which of the first images of the probe a subject gets right; of all without a number."""
+    labels = evidence.probe.labels[:images].numpy()
+    return evidence.logits(len(labels), subject=subject).argmax(1).cpu().numpy() == labels
 
 
 def _clearly_better(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:

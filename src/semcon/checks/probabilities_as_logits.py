@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from semcon.core.record import Finding
 from semcon.evidence import Check, Evidence
 
@@ -16,8 +14,7 @@ class ProbabilitiesAsLogits(Check):
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding where every row of outputs is a probability vector."""
-        with torch.no_grad():
-            outputs = evidence.subject(evidence.probe.x[:64].to(evidence.subject.device))
+        outputs = evidence.logits(64)
         sums = (outputs.sum(1) - 1).abs().max()
         if float(outputs.min()) < -1e-6 or float(sums) > 1e-3:
             return []

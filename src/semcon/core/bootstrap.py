@@ -17,7 +17,7 @@ import numpy.typing as npt
 RESAMPLES = 2000
 TAIL = 0.025  # left out on each side of an interval
 CHUNK = 2048  # images worked on at once: 16 MB of float32 weights
-GROUPS = 1 << 14  # more images than this are resampled in so many keyed groups: 32 MB of weights however many there are
+GROUPS = 1 << 13  # more images than this are resampled in so many keyed groups: 16 MB of weights however many there are
 Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -122,9 +122,9 @@ class Weights:
             total += gathered[:, part].astype(np.float32, copy=False) @ counts.astype(np.float32)
         return total
 
-    def clusters(self, index: Integers | None = None) -> int:
-        """Different images among those of `index`."""
-        return len(np.unique(self.samples if index is None else self.samples[index]))
+    def multiplicities(self, index: Integers) -> Integers:
+        """How often each different image occurs among those of `index`."""
+        return np.unique(self.samples[index], return_counts=True)[1]
 
 
 def percentiles(draws: npt.NDArray[np.floating], tail: float = TAIL) -> tuple[Floats, Floats]:

@@ -96,7 +96,7 @@ def read_cells(
     if not cells:
         return None
     of_change, of_rates = (_rows(table.rows, facts, numbers, images, cells, kinds) for kinds in (_OF_CHANGE, _OF_RATES))
-    per_image = np.bincount(of_rates.cell, minlength=len(cells)) / max(1, len(images.frame))
+    per_image = np.bincount(of_rates.cell, minlength=len(cells)) / max(1, len(images))
     result = Cells(name, cells, tuple(max(1, int(np.ceil(n))) for n in per_image), {})
     _add_rates(result, of_rates, images)
     pixels = of_change.column(f"{PIXELS}.change") if f"{PIXELS}.change" in table.rows.columns else None
@@ -119,7 +119,7 @@ def _rows(
                 cell[here & (severities == severity)] = row
     kept = np.flatnonzero(cell >= 0)
     places = images.rows(facts["position"].to_numpy()[kept])
-    return _Rows(frame, numbers[kept], cell[kept], places, (len(cells), len(images.frame)))
+    return _Rows(frame, numbers[kept], cell[kept], places, (len(cells), len(images)))
 
 
 def _add_rates(cells: Cells, rows: _Rows, images: Images) -> None:

@@ -36,12 +36,12 @@ class Collector:
 
     def __init__(self, images: Images, index: Integers) -> None:
         self.images, self.index = images, index
-        self._places = None if len(index) == len(images.frame) else index
+        self._places = None if len(index) == len(images) else index
         self._columns: list[Singles] = []
         self._height = 0
         self._append(np.ones((1, len(index)), np.float32))
-        self._parts: list[tuple[Use, slice, Integers, Floats, Integers]] = []
-        self._distinct = images.distinct(index)
+        self._parts: list[tuple[Use, slice, Integers, Floats, Integers, Floats]] = []
+        self._distinct, self._clusters = images.distinct(index), images.clusters(index)
 
     def add(self, values: Singles, uses: Sequence[Use]) -> None:
         """Columns (k, n), NaN where an image has no value and drops out of numerator and denominator."""
@@ -51,11 +51,12 @@ class Collector:
             means = filled.sum(axis=1, dtype=np.float64) / known.sum(axis=1)
         place = self._append(filled)
         weights = np.zeros(len(values), np.int64)
-        samples = np.full(len(values), self._distinct, np.int64)
+        samples, clusters = np.full(len(values), self._distinct, np.int64), np.full(len(values), self._clusters)
         for row in np.flatnonzero(~known.all(axis=1)).tolist():
             weights[row] = self._append(known[row : row + 1].astype(np.float32)).start
-            samples[row] = self.images.distinct(self.index[known[row]])
-        self._parts += [(use, place, weights, means, samples) for use in uses]
+            there = self.index[known[row]]
+            samples[row], clusters[row] = self.images.distinct(there), self.images.clusters(there)
+        self._parts += [(use, place, weights, means, samples, clusters) for use in uses]
 
     def figures(self) -> Figures:
         """All of them, with their resamples."""
@@ -77,11 +78,13 @@ class Collector:
         return slice(self._height - len(columns), self._height)
 
     @staticmethod
-    def _figures(sums: Singles, use: Use, place: slice, weights: Integers, means: Floats, samples: Integers) -> Figures:
+    def _figures(
+        sums: Singles, use: Use, place: slice, weights: Integers, means: Floats, samples: Integers, clusters: Floats
+    ) -> Figures:
         with np.errstate(divide="ignore", invalid="ignore"):
             draws = sums[place] / sums[weights]
-            rows = None if use.rows is None else samples * use.rows
-            figures = Figures.of_means(use.keys, means, draws, samples, rows)
+            rows = None if use.rows is None else clusters * use.rows
+            figures = Figures.of_means(use.keys, means, draws, samples, clusters, rows)
             if use.divisor is None:
                 return figures
             divisor = np.where(use.divisor.draws > 0, use.divisor.draws, np.nan).astype(np.float32)

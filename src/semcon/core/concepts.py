@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from semcon.core.errors import SemconError
+from semcon.core.registry import file_name
 from semcon.keyed import Keys
 
 Unit = dict[str, Tensor]
@@ -73,10 +74,10 @@ class Perturbation(ABC):
 
     def check_severity(self, severity: float) -> float:
         """The severity as a float, or a `SemconError`: NaN, negative, above `maximum`, fractional where discrete."""
-        name = type(self).__name__
+        name = file_name(type(self))
         if not math.isfinite(severity) or severity < 0 or severity > self.maximum:
             limit = "" if math.isinf(self.maximum) else f" and {self.maximum:g}"
-            bound = f"between 0{limit}" if limit else "at least 0"
+            bound = f"between 0{limit}" if limit else "a finite number, at least 0"
             raise SemconError(f"severity of {name} must be {bound} ({self.unit}), got {severity:g}")
         if self.kind != "continuous" and severity != round(severity):
             raise SemconError(f"severity of {name} must be a whole number ({self.unit}), got {severity:g}")
@@ -143,7 +144,7 @@ def check_compatible(representation: Representation, distance: Distance) -> None
     """Errors: `SemconError` for a distance that means nothing on this representation, as Jensen-Shannon on logits."""
     if distance.wants not in _SERVES[representation.gives]:
         raise SemconError(
-            f"the distance {type(distance).__name__} wants {distance.wants}, and the representation "
+            f"the distance {file_name(type(distance))} wants {distance.wants}, and the representation "
             f"{representation.name} gives {representation.gives}: choose another pair, such as {representation.name}.l2"
         )
 
@@ -206,6 +207,9 @@ class Dataset(Protocol):
 
     `name`: for titles. `source`: as the user gave it. `classes`: names of the labels, or None where labels are plain
     output indices or missing. `image` gives (H, W, C) uint8 or float32 in [0, 1], C in {1, 3}.
+
+    How text reaches a class in `datasets/`: with `builtin = True` by `builtin:NAME`, called with `limit` alone; with a
+    class method `parse(text, *, limit)` by `NAME:TEXT`, where `form` tells users what to write.
     """
 
     name: str

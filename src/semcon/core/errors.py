@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class SemconError(Exception):
@@ -28,8 +30,21 @@ class UnreadableImageError(SemconError):
     def __init__(self, title: str, reason: str) -> None:
         self.title = title
         super().__init__(
-            f"cannot read image {title}: {reason}. Repair or remove it, or go on without it by --skip-bad."
+            f"cannot read image {title.removeprefix('image ')}: {reason}. Repair or remove it, or go on without it by "
+            "--skip-bad."
         )
+
+
+@contextmanager
+def keeping(folder: Path) -> Generator[None]:
+    """Where an unfinished run is written. Errors: `SemconError` for a full disk, saying that `--resume` goes on."""
+    try:
+        yield
+    except OSError as error:
+        raise SemconError(
+            f"cannot write to {folder}: {error.strerror or error}. What was measured is kept; make room and use "
+            "--resume"
+        ) from error
 
 
 class MissingPackageError(SemconError):

@@ -47,7 +47,8 @@ class Key(NamedTuple):
 class Figures:
     """Some figures: `values` (k,), resampled `draws` (k, resamples), different images `samples` (k,); NaN: undefined.
 
-    `rows` (k,): observations behind a rate, NaN where the figure is none. `censored` and `beyond` (k,): for medians of
+    `clusters` (k,): the images that these are worth where some occur more often than others. `rows` (k,): observations
+    behind a rate, NaN where the figure is none. `censored` and `beyond` (k,): for medians of
     censored values the share censored and the largest censoring time, else NaN.
     """
 
@@ -55,6 +56,7 @@ class Figures:
     values: Floats
     draws: npt.NDArray[np.floating]
     samples: Integers
+    clusters: Floats
     rows: Floats
     censored: Floats
     beyond: Floats
@@ -66,25 +68,26 @@ class Figures:
         values: Floats,
         draws: npt.NDArray[np.floating],
         samples: Integers,
+        clusters: Floats,
         rows: Floats | None,
     ) -> Figures:
         """Means or ratios; `rows` where they are rates."""
         nothing = np.full(len(values), np.nan)
-        return cls(tuple(keys), values, draws, samples, nothing if rows is None else rows, nothing, nothing)
+        return cls(tuple(keys), values, draws, samples, clusters, nothing if rows is None else rows, nothing, nothing)
 
     def take(self, rows: Sequence[int]) -> Figures:
         """Some of them, in this order."""
         index = np.asarray(rows, np.int64)
         return Figures(
             tuple(self.keys[row] for row in rows), self.values[index], self.draws[index], self.samples[index],
-            self.rows[index], self.censored[index], self.beyond[index],
+            self.clusters[index], self.rows[index], self.censored[index], self.beyond[index],
         )  # fmt: skip
 
     @classmethod
     def concat(cls, parts: Sequence[Figures]) -> Figures:
         """Some figures after each other."""
         keys = tuple(key for part in parts for key in part.keys)
-        names = ("values", "draws", "samples", "rows", "censored", "beyond")
+        names = ("values", "draws", "samples", "clusters", "rows", "censored", "beyond")
         return cls(keys, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def bounds(self) -> tuple[Floats, Floats]:
@@ -106,13 +109,14 @@ class Figures:
     def _wilson(self, rate: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
         values = self.values[rate]
         variance = np.nanvar(self.draws[rate].astype(np.float64), axis=1)
-        return wilson(values, effective_size(values, variance, self.samples[rate].astype(np.float64), self.rows[rate]))
+        return wilson(values, effective_size(values, variance, self.clusters[rate], self.rows[rate]))
 
     def reason(self, number: int) -> str | None:
         """Why a figure has no value or no interval; None where it has both."""
         key, value = self.keys[number], self.values[number]
         if np.isinf(value):
-            return f"more than half of the images keep their prediction up to {self.beyond[number]:g}"
+            single = "; one image gives no interval" if self.samples[number] < 2 else ""
+            return f"more than half of the images keep their prediction up to {self.beyond[number]:g}{single}"
         if np.isnan(value):
             if self.samples[number] == 0 and key.subset == "correct":
                 return WHY.get(key.quantity, "no such value was measured") + "; or no image is classified correctly"

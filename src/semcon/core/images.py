@@ -22,34 +22,44 @@ Integers = npt.NDArray[np.int64]
 class Images:
     """Images sorted by sample id, then position: whatever the order of the table, sums run alike.
 
-    `labels`: (N,), -1 without. `names`: of the outputs; numbers where missing.
+    `frame`: the table's own; `order` (N,): its rows as they stand here. `labels`: (N,), -1 without. `names`: of the
+    outputs; numbers where missing.
     """
 
     frame: pl.DataFrame
+    order: Integers
     weights: Weights
     names: Sequence[str] | None
 
     @classmethod
     def of(cls, table: SampleTable, *, seed: int, names: Sequence[str] | None = None) -> Images:
         """The images of a table with their keyed weights."""
-        frame = table.images.sort("sample", "position")
-        return cls(frame, Weights.of(frame["sample"].to_numpy(), seed), names)
+        samples = table.images["sample"].to_numpy()
+        order = np.lexsort((table.images["position"].to_numpy(), samples))
+        return cls(table.images, order, Weights.of(samples[order], seed), names)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def raw(self, name: str) -> pl.Series:
+        """One column as it is in the table, in the order of the images here: (N,)."""
+        return self.frame[name].gather(self.order)
 
     def column(self, name: str) -> Floats:
         """One column as float64, missing or infinite as NaN: (N,)."""
-        values = self.frame[name].cast(pl.Float64).to_numpy().copy()
+        values = self.raw(name).cast(pl.Float64).to_numpy().copy()
         values[~np.isfinite(values)] = np.nan
         return values
 
     @cached_property
     def labels(self) -> Integers:
         """(N,), -1 without."""
-        return self.frame["label"].cast(pl.Int64).fill_null(-1).to_numpy()
+        return self.raw("label").cast(pl.Int64).fill_null(-1).to_numpy()
 
     @cached_property
     def predictions(self) -> Integers:
         """The class predicted on the untouched image: (N,)."""
-        return self.frame["prediction"].cast(pl.Int64).to_numpy()
+        return self.raw("prediction").cast(pl.Int64).to_numpy()
 
     @property
     def labelled(self) -> bool:
@@ -59,7 +69,7 @@ class Images:
     @cached_property
     def duplicated(self) -> bool:
         """Whether some images are the same."""
-        return self.frame["sample"].n_unique() < len(self.frame)
+        return self.frame["sample"].n_unique() < len(self)
 
     @cached_property
     def share(self) -> Floats:
@@ -75,7 +85,7 @@ class Images:
     @cached_property
     def references(self) -> Integers:
         """Places of the references."""
-        return np.flatnonzero(self.frame["reference"].fill_null(False).to_numpy())
+        return np.flatnonzero(self.raw("reference").fill_null(False).to_numpy())
 
     @cached_property
     def correct(self) -> Integers:
@@ -93,7 +103,7 @@ class Images:
 
     def rows(self, positions: Integers) -> Integers:
         """Where the images with these positions stand here: (n,) -> (n,)."""
-        own = self.frame["position"].to_numpy()
+        own = self.raw("position").to_numpy()
         if self._direct is not None:
             return self._direct[positions]
         order = np.argsort(own, kind="stable")
@@ -102,7 +112,7 @@ class Images:
     @cached_property
     def _direct(self) -> Integers | None:
         """A look-up table where positions are small numbers."""
-        own = self.frame["position"].to_numpy()
+        own = self.raw("position").to_numpy()
         if not len(own) or own.min() < 0 or own.max() > 4 * len(own) + 1000:
             return None
         table = np.zeros(int(own.max()) + 1, np.int64)
@@ -111,4 +121,10 @@ class Images:
 
     def distinct(self, index: Integers) -> int:
         """Different images among these."""
-        return self.weights.clusters(index) if self.duplicated else len(index)
+        return len(self.weights.multiplicities(index)) if self.duplicated else len(index)
+
+    def clusters(self, index: Integers) -> float:
+        """How many images without copies a mean over these is worth, by Kish: (sum m)^2 / sum m^2 of m copies each."""
+        if not self.duplicated or not len(index):
+            return float(len(index))
+        return len(index) ** 2 / float((self.weights.multiplicities(index) ** 2).sum())

@@ -28,7 +28,8 @@ def effective_size(rate: Floats, variance: Floats, clusters: Floats, rows: Float
 
     Never below the number of clusters (draws of one image cannot be worth less than one draw) nor above that of rows;
     infinite rows: every observation is a share itself, and there are no such limits. The number of clusters where all
-    observations agree, which tells nothing about their dependence. Source: the design effect of Kish (1965).
+    observations agree, which tells nothing about their dependence. Clusters of unequal sizes m count as the equal ones
+    that they are worth, (sum m)^2 / sum m^2. Source: the design effect of Kish (1965).
     """
     spread = rate * (1 - rate)
     with np.errstate(divide="ignore", invalid="ignore"):

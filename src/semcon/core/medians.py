@@ -38,7 +38,7 @@ def critical_severities(
 def _times(rows: pl.DataFrame, images: Images) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Critical severity or where it was censored, and whether it was found: (N,), (N,); NaN where there is no row."""
     place = images.rows(rows["position"].to_numpy())
-    times, observed = np.full(len(images.frame), np.nan), np.zeros(len(images.frame), bool)
+    times, observed = np.full(len(images), np.nan), np.zeros(len(images), bool)
     found = rows["critical"].is_not_null() & rows["critical"].is_finite()
     times[place] = rows.select(pl.when(found).then("critical").otherwise("censored_at")).to_series().to_numpy()
     observed[place] = found.to_numpy()
@@ -58,6 +58,7 @@ def _each(
             values=np.array([value]),
             draws=draws[None],
             samples=np.array([images.distinct(index)]),
+            clusters=np.array([images.clusters(index)]),
             rows=np.array([np.nan]),
             censored=np.array([np.nan if perturbation is None or not len(index) else len(late) / len(index)]),
             beyond=np.array([late.max() if len(late) else np.nan]),

@@ -49,5 +49,6 @@ class Chances:
     def __call__(self, nearer: Floats, image: npt.NDArray[np.int64]) -> Floats:
         """The chance of each row: (n,) counts, NaN as missing, and (n,) which image -> (n,)."""
         known = ~np.isnan(nearer)
-        found = self.table[self.which[image], np.where(known, nearer, 0).astype(np.int64)]
+        counts = np.where(known, np.minimum(nearer, self.table.shape[1] - 1), 0).astype(np.int64)
+        found = self.table[self.which[image], counts]
         return np.where(known, found, np.nan)

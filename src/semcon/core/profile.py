@@ -7,6 +7,7 @@ primary gauge's figures. It depends on which perturbations and severities were m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -59,28 +60,43 @@ def in_profile(key: Key, primary: str) -> bool:
 
 def profile_of(everything: Iterable[Figures], families: Mapping[str, str], primary: str) -> Figures | None:
     """The profile of figures that are there already; what is no cell of it is left out."""
-    cells: dict[tuple[str, str], list[tuple[float, Floats, int, Key]]] = {}
+    cells: dict[tuple[str, str], list[_Cell]] = {}
     for figures in everything:
         for row, key in enumerate(figures.keys):
             if key.perturbation is not None and in_profile(key, primary):
                 place = cells.setdefault((families[key.perturbation], key.quantity), [])
-                place.append((figures.values[row], figures.draws[row], int(figures.samples[row]), key))
+                place.append(
+                    _Cell(
+                        figures.values[row], figures.draws[row], int(figures.samples[row]), figures.clusters[row], key
+                    )
+                )  # fmt: skip
     order = {family: number for number, family in enumerate(dict.fromkeys(family for family, _ in cells))}
     places = sorted(cells, key=lambda place: (order[place[0]], QUANTITIES.index(place[1])))
     parts = [_mean_over(place[0], cells[place]) for place in places]
     return Figures.concat(parts) if parts else None
 
 
-def _mean_over(family: str, cells: Sequence[tuple[float, Floats, int, Key]]) -> Figures:
+class _Cell(NamedTuple):
+    """One figure of one perturbation at one severity."""
+
+    value: float
+    draws: Floats
+    samples: int
+    clusters: float
+    key: Key
+
+
+def _mean_over(family: str, cells: Sequence[_Cell]) -> Figures:
     """One row of the profile: cells without a value are left out."""
-    known = [cell for cell in cells if np.isfinite(cell[0])]
-    key = cells[0][3]._replace(perturbation=family, severity=None)
+    known = [cell for cell in cells if np.isfinite(cell.value)]
+    key = cells[0].key._replace(perturbation=family, severity=None)
     rows = np.array([np.inf]) if key.quantity in RATES else None
     if not known:
-        return Figures.of_means([key], np.array([np.nan]), cells[0][1][None], np.array([0]), rows)
-    draws = np.stack([cell[1] for cell in known]).mean(axis=0, dtype=np.float64, keepdims=True)
-    value = sum(cell[0] for cell in known) / len(known)
-    return Figures.of_means([key], np.array([value]), draws, np.array([max(cell[2] for cell in known)]), rows)
+        return Figures.of_means([key], np.array([np.nan]), cells[0].draws[None], np.array([0]), np.zeros(1), rows)
+    draws = np.stack([cell.draws for cell in known]).mean(axis=0, dtype=np.float64, keepdims=True)
+    value = np.array([sum(cell.value for cell in known) / len(known)])
+    samples, clusters = max(cell.samples for cell in known), max(cell.clusters for cell in known)
+    return Figures.of_means([key], value, draws, np.array([samples]), np.array([clusters]), rows)
 
 
 def _number(value: float) -> float | None:

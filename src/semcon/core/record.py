@@ -243,7 +243,7 @@ def write_record(record: Record, folder: Path) -> Path:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise SemconError(
-            f"cannot write {target}: {error.strerror or error}. Make room or choose another --out"
+            f"cannot write {target}: {error.strerror or error}. Make room and use --resume, or choose another --out"
         ) from None
     return target
 

@@ -8,6 +8,7 @@ group `semcon.perturbations`; `load("perturbations", "gaussian_noise")` imports 
 from __future__ import annotations
 
 import importlib
+import re
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ KINDS = ("perturbations", "distances", "representations", "datasets", "models", 
 def class_name(name: str) -> str:
     """`gaussian_noise` -> `GaussianNoise`."""
     return "".join(part.capitalize() for part in name.split("_"))
+
+
+def file_name(component: type) -> str:
+    """`GaussianNoise` -> `gaussian_noise`: what users type, back from a class."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", component.__name__).lower()
 
 
 def available(kind: str) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from semcon.core.cells import PIXELS, Cells, RowIndex, read_cells
 from semcon.core.collecting import Collector, Use
@@ -49,14 +48,6 @@ def to_estimates(figures: Figures) -> list[Estimate]:
     ]  # fmt: skip
 
 
-def estimates_frame(estimates: Sequence[Estimate]) -> pl.DataFrame:
-    """Estimates as a table, a column per field."""
-    kinds = {"severity": pl.Float64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64, "samples": pl.Int64}
-    schema = {name: kinds.get(name, pl.String) for name in Estimate.model_fields} | {"censored": pl.Float64}
-    columns = {name: [getattr(estimate, name) for estimate in estimates] for name in Estimate.model_fields}
-    return pl.DataFrame(columns, schema=schema)
-
-
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
@@ -78,7 +69,7 @@ class Summary:
 
     def figures(self) -> Iterator[Figures]:
         """Untouched images first, then perturbation after perturbation; never more than one of them in memory."""
-        if not len(self.images.frame):
+        if not len(self.images):
             return
         yield from self.untouched()
         for name in self.names:
@@ -131,7 +122,7 @@ class Summary:
 
     @cached_property
     def _places(self) -> dict[str, Integers]:
-        places = {"all": np.arange(len(self.images.frame))}
+        places = {"all": np.arange(len(self.images))}
         return places | {"correct": self.images.correct} if self.subsets == "every" and self.images.labelled else places
 
     @cached_property

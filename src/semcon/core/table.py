@@ -89,10 +89,16 @@ class SampleTable:
         return cls(images, pl.concat([part.rows for part in parts]), parts[0].gauges)
 
     def save(self, path: Path) -> None:
-        """One Parquet file: the rows without a perturbation are the images; the gauges are in its metadata."""
+        """One Parquet file: the rows without a perturbation are the images; the gauges are in its metadata.
+
+        Errors: `OSError` where it cannot be written (polars has an error of its own for that).
+        """
         whole = pl.concat([self.images.lazy(), self.rows.lazy()], how="diagonal")
         gauges = json.dumps([gauge.model_dump() for gauge in self.gauges])
-        whole.sink_parquet(path, compression="zstd", metadata={"semcon.gauges": gauges})
+        try:
+            whole.sink_parquet(path, compression="zstd", metadata={"semcon.gauges": gauges})
+        except pl.exceptions.PolarsError as error:
+            raise OSError(str(error).partition("\n")[0]) from error
 
     @classmethod
     def load(cls, *paths: Path) -> SampleTable:

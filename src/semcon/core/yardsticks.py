@@ -44,12 +44,12 @@ class Yardsticks:
     gauge: str
     shared: bool = True
 
-    @cached_property
+    @property
     def spreads(self) -> Floats:
         """Mean distance of each image to images of all classes: (N,)."""
         return self.images.column(f"{self.gauge}.spread")
 
-    @cached_property
+    @property
     def withins(self) -> Floats:
         """Mean distance of each image to others of its class: (N,); NaN where there is none."""
         return self.images.column(f"{self.gauge}.within")

@@ -13,7 +13,12 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 
 
 class Folder:
-    """Class folders are read round-robin over the sorted classes, so that any `limit` is balanced."""
+    """Class folders are read round-robin over the sorted classes, so that any `limit` is balanced.
+
+    Hidden files and folders (their names begin with a dot) are left out.
+    """
+
+    form = "folder:DIR"
 
     def __init__(self, directory: str | Path, *, limit: int | None = None) -> None:
         root = Path(directory)
@@ -21,12 +26,14 @@ class Folder:
             raise SemconError(f"no such folder: {root}")
         self.name, self.source = root.name or str(root), f"folder:{root}"
         self._root = root
-        groups = {child.name: _images(child, deep=True) for child in sorted(root.iterdir()) if child.is_dir()}
+        folders = [child for child in sorted(root.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+        groups = {child.name: _images(child, deep=True) for child in folders}
         groups = {name: paths for name, paths in groups.items() if paths}
         flat = _images(root, deep=False)
         if groups and flat:
             raise SemconError(
-                f"{root} holds class folders and {len(flat)} images beside them ({flat[0].name}): move one of the two"
+                f"{root} holds class folders and {len(flat)} image{'s' if len(flat) > 1 else ''} beside them "
+                f"({flat[0].name}): move one of the two"
             )
         if not groups and not flat:
             raise SemconError(
@@ -39,6 +46,11 @@ class Folder:
         else:
             self._files = [(path, None) for path in flat]
         self._files = self._files[:limit]
+
+    @classmethod
+    def parse(cls, text: str, *, limit: int | None = None) -> Folder:
+        """`DIR`."""
+        return cls(text, limit=limit)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -67,5 +79,7 @@ class Folder:
 
 
 def _images(directory: Path, *, deep: bool) -> list[Path]:
+    """Thumbnails, checkpoints and the ._ files that macOS leaves beside images are hidden, and no images."""
     found = directory.rglob("*") if deep else directory.iterdir()
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
+    seen = (path for path in found if not any(part.startswith(".") for part in path.relative_to(directory).parts))
+    return sorted(path for path in seen if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -18,6 +18,7 @@ class Mnist5k:
     `severity_limits`: a flipped or turned digit is another digit, so default ladders stop there.
     """
 
+    builtin = True
     severity_limits = {"horizontal_flip": 0.0, "rotation": 15.0}  # noqa: RUF012
 
     def __init__(self, *, limit: int | None = None, indices: Sequence[int] | None = None) -> None:

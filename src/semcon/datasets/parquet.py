@@ -25,6 +25,8 @@ class Parquet:
     range over all files together.
     """
 
+    form = "parquet:FILE[,FILE]"
+
     def __init__(
         self, paths: list[Path], *, image_column: str | None = None, label_column: str | None = None,
         rows: tuple[int | None, int | None] = (None, None), limit: int | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class Shapes:
     its colour, texture, position and background.
     """
 
+    builtin = True
+
     def __init__(self, *, n: int = 2000, size: int = 64, seed: int = 0, limit: int | None = None) -> None:
         self.name, self.source = "shapes", f"builtin:shapes(size={size}, seed={seed})"
         self.classes = KINDS
@@ -45,6 +48,7 @@ class Shapes:
         self._length = min(n, limit or n)
         axis = (np.arange(size, dtype=np.float32) + 0.5) / size
         self._x, self._y = np.meshgrid(axis, axis)
+        self._latest: dict[int, tuple[int, int]] = {}  # by thread: its last picture and that one's id
 
     def __len__(self) -> int:
         return self._length
@@ -58,11 +62,17 @@ class Shapes:
         return f"{KINDS[index % len(KINDS)]} {index}"
 
     def identity(self, index: int) -> int:
-        """Hash of what determines the picture."""
-        return sample_id(f"shapes {self.size} {self.seed} {index}".encode())
+        """Hash of the pixels; the picture that this thread has just drawn is not drawn again."""
+        drawn, found = self._latest.get(get_ident(), (-1, 0))
+        return found if drawn == index else sample_id(self.image(index).tobytes())
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(size, size, 3) uint8."""
+        picture = self._drawn(index)
+        self._latest[get_ident()] = index, sample_id(picture.tobytes())
+        return picture
+
+    def _drawn(self, index: int) -> NDArray[np.uint8]:
         recipe = self._recipe(index)
         generator = np.random.default_rng((self.seed, index, 1))
         inside = self._coverage(recipe)[..., None]

@@ -26,8 +26,10 @@ class Cosine(Distance):
         return torch.where(one_is_zero, torch.ones_like(gap), gap)
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
-        """(B, D), (R, D) -> (B, R)."""
+        """(B, D), (R, D) -> (B, R), as one to one; what all directions share is taken off, so that products keep it."""
         unit_a, unit_b = functional.normalize(a, dim=1), functional.normalize(b, dim=1)
-        gap = (1 - unit_a @ unit_b.T).clamp(0, 2)
-        both_are_zero = (unit_a == 0).all(1)[:, None] & (unit_b == 0).all(1)
-        return gap.masked_fill(both_are_zero, 0)
+        zero_a, zero_b = (unit_a == 0).all(1)[:, None], (unit_b == 0).all(1)
+        centre = unit_b.mean(0)
+        p, q = unit_a - centre, unit_b - centre
+        gap = (0.5 * (p.square().sum(1)[:, None] + q.square().sum(1)) - p @ q.T).clamp(0, 2)
+        return gap.masked_fill(zero_a & zero_b, 0).masked_fill(zero_a ^ zero_b, 1)

@@ -22,6 +22,11 @@ class L2(Distance):
         return torch.linalg.vector_norm(a - b, dim=1)
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
-        """(B, D), (R, D) -> (B, R); by differences, not by matrix products, where that is cheap (exact near 0)."""
-        mode = "donot_use_mm_for_euclid_dist" if a.shape[1] <= 256 else "use_mm_for_euclid_dist"
-        return torch.cdist(a, b, compute_mode=mode)
+        """(B, D), (R, D) -> (B, R); by differences where that is cheap (exact near 0), else by matrix products.
+
+        Products lose what is small beside the vectors themselves, so what all of them share is taken off first.
+        """
+        if a.shape[1] <= 256:
+            return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+        centre = b.mean(0)
+        return torch.cdist(a - centre, b - centre, compute_mode="use_mm_for_euclid_dist")

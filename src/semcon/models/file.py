@@ -30,7 +30,7 @@ class File:
         builder = self._builder()
         try:
             network = builder()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SemconError(f"{self.builder}() in {self.path} failed: {type(error).__name__}: {error}") from error
         if not isinstance(network, nn.Module):
             kind = type(network).__name__
@@ -52,7 +52,7 @@ class File:
         sys.path.insert(0, str(path.resolve().parent))
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SemconError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
         finally:
             sys.path.remove(str(path.resolve().parent))

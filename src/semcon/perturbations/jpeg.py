@@ -53,7 +53,7 @@ class Jpeg(Perturbation):
         return {}
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
-        """The decoded image; exactly x where s = 0."""
+        """The decoded image. At s = 0 it is coded at quality 100; the call of the perturbation leaves x untouched."""
         pixels = (x.detach() * 255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
         quality = (100 - severity.round()).int().clamp(1, 100).tolist()
         run = map if pixels[0].numel() < _WORTH_A_THREAD else _threads().map

@@ -39,5 +39,5 @@ class Linf(Perturbation):
         """As for all; besides, a value that was meant as a share of 1 is refused."""
         if 0 < severity < 0.1:
             meant = max(1, round(severity * 255))
-            raise SemconError(f"severity of Linf is {severity:g}, but the unit is 1/255: did you mean {meant}?")
+            raise SemconError(f"severity of linf is {severity:g}, but the unit is 1/255: did you mean {meant}?")
         return super().check_severity(severity)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.registry import available, load
+from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
-    from semcon.measure import Trial
+    from semcon.measure import Plan, Trial
     from semcon.run_record import RunRecord
 
 BudgetName = Literal["fast", "standard", "full"]
@@ -76,10 +78,10 @@ class AuditRecipe(BaseModel):
         return budget.model_copy(update={key: value for key, value in changes.items() if value is not None})
 
 
-def recipe(**settings: Any) -> AuditRecipe:
-    """A validated recipe. Errors: `SemconError` naming the setting, what came and what is expected."""
+def recipe(settings: Mapping[str, object]) -> AuditRecipe:
+    """Settings by name, validated. Errors: `SemconError` naming the setting, what came and what is expected."""
     try:
-        return AuditRecipe(**settings)
+        return AuditRecipe.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][:1])
@@ -97,12 +99,17 @@ def numbers(text: str | Sequence[float] | float | None, name: str) -> tuple[floa
     )
     try:
         values = tuple(float(part) for part in parts)
-    except ValueError:
+    except (ValueError, TypeError):
         raise SemconError(f"--{name} expects numbers such as .485,.456,.406, got {text!r}") from None
     if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
         raise SemconError(f"--{name} expects one or three finite numbers, got {text!r}")
     if name == "std" and min(values) <= 0:
         raise SemconError(f"--std must be positive, got {text!r}")
+    if max(values) > 1:
+        divided = ",".join(f"{value / 255:.4g}" for value in values)
+        raise SemconError(
+            f"--{name} is on pixels in [0, 1], got {text!r}: if that is on 0..255, divide by 255: {divided}"
+        )
     return values
 
 
@@ -137,10 +144,10 @@ def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float])
 def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial | None:
     from semcon.measure import Trial
 
-    name, _, rest = text.strip().partition(":")
+    name, colon, rest = text.strip().partition(":")
     name = name.replace("-", "_")
-    perturbation = load("perturbations", name)()
-    if rest:
+    perturbation, limit = load("perturbations", name)(), limits.get(name, math.inf)
+    if colon:
         try:
             severities = tuple(sorted({perturbation.check_severity(float(part)) for part in rest.split("/")}))
         except ValueError:
@@ -148,13 +155,13 @@ def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial |
     else:
         ladder = perturbation.ladder
         severities = tuple(ladder[rung] for rung in budget.rungs) if len(ladder) == 5 else ladder
-        severities = tuple(severity for severity in severities if severity <= limits.get(name, math.inf))
+        severities = tuple(severity for severity in severities if severity <= limit)
     severities = tuple(severity for severity in severities if severity > 0)
     if not severities:
-        if rest:
+        if colon:
             raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
         return None
-    return Trial(name, perturbation, tuple(float(severity) for severity in severities))
+    return Trial(name, perturbation, tuple(float(severity) for severity in severities), limit)
 
 
 MODEL_SOURCES = {
@@ -192,22 +199,27 @@ def parse_data(data: Any, limit: int | None) -> Dataset:
         return as_dataset(data, limit=limit)
     text = str(data)
     prefix, separator, rest = text.partition(":")
-    if separator and prefix == "folder":
-        return load("datasets", "folder")(rest, limit=limit)
-    if separator and prefix == "parquet":
-        return load("datasets", "parquet").parse(rest, limit=limit)
     if separator and prefix == "builtin":
-        if rest not in ("mnist5k", "shapes"):
-            raise UnknownNameError("builtin data set", rest, ("mnist5k", "shapes"))
-        return load("datasets", rest)(limit=limit)
+        builtins = _datasets_with("builtin")
+        if rest not in builtins:
+            raise UnknownNameError("builtin data set", rest, builtins)
+        return builtins[rest](limit=limit)
+    if separator and prefix in available("datasets"):
+        kind = load("datasets", prefix)
+        if hasattr(kind, "parse"):
+            return kind.parse(rest, limit=limit)
     path = Path(text)
-    if path.is_dir():
-        return load("datasets", "folder")(text, limit=limit)
-    if path.suffix == ".parquet":
-        return load("datasets", "parquet").parse(text, limit=limit)
-    raise SemconError(
-        f"unknown data {text!r}: expected folder:DIR, parquet:FILE[,FILE], builtin:mnist5k or builtin:shapes"
-    )
+    if path.is_dir() or re.search(r"\.parquet(\?.*)?(\[\d*:\d*\])?$", text):
+        return load("datasets", "folder" if path.is_dir() else "parquet").parse(text, limit=limit)
+    forms = [getattr(kind, "form", f"{name}:TEXT") for name, kind in _datasets_with("parse").items()]
+    forms += [f"builtin:{name}" for name in _datasets_with("builtin")]
+    raise SemconError(f"unknown data {text!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
+
+
+def _datasets_with(fact: str) -> dict[str, Any]:
+    """The data sets with a fact: `builtin` (reached by name alone) or `parse` (by name and text)."""
+    kinds = {name: load("datasets", name) for name in available("datasets")}
+    return {name: kind for name, kind in kinds.items() if getattr(kind, fact, False)}
 
 
 def audit(
@@ -219,9 +231,9 @@ def audit(
     std: str | Sequence[float] | float | None = None,
     size: int | None = None,
     classes: str | Path | Sequence[str] | None = None,
-    perturbations: Sequence[str] = (),
-    layers: Sequence[str] | None = None,
-    gauges: Sequence[str] | None = None,
+    perturbations: str | Sequence[str] = (),
+    layers: str | Sequence[str] | None = None,
+    gauges: str | Sequence[str] | None = None,
     draws: int | None = None,
     worst: Literal["none", "search"] | None = None,
     critical: bool | None = None,
@@ -239,6 +251,7 @@ def audit(
     name: str | None = None,
     progress: Progress | None = None,
     command: str = "",
+    rules: Sequence[Rule] = (),
 ) -> RunRecord:
     """Measure how far a classifier's output moves under changes that carry no meaning.
 
@@ -249,27 +262,30 @@ def audit(
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
+    `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
     Returns a `RunRecord`: `.show()`, `.table()`, `.report(path)`. Errors: `SemconError` says what to do.
     """
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
-    settings = recipe(
-        weights=None if weights is None else str(weights), mean=numbers(mean, "mean"), std=numbers(std, "std"),
-        size=size, classes=class_names, perturbations=tuple(perturbations),
-        layers=None if layers is None else tuple(layers), gauges=None if gauges is None else tuple(gauges),
-        draws=draws, worst=worst, critical=critical, gradient_norm=gradient_norm, budget=budget, limit=limit,
-        batch_size=batch_size, workers=workers, device=device, precision=precision, seed=seed,
-        skip_bad=skip_bad, resume=resume,
-    )  # fmt: skip
+    settings = recipe({
+        "weights": None if weights is None else str(weights), "mean": numbers(mean, "mean"), "std": numbers(std, "std"),
+        "size": size, "classes": class_names, "perturbations": _several(perturbations),
+        "layers": None if layers is None else _several(layers),
+        "gauges": None if gauges is None else _several(gauges),
+        "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
+        "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
+        "seed": seed, "skip_bad": skip_bad, "resume": resume,
+    })  # fmt: skip
     folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
     _check_folder(folder, resume=resume)
-    record = _run(model, data, settings, folder, name, progress or Silent(), command)
+    record = _run(model, data, settings, folder, name, progress or Silent(), command, rules)
     return record if keeper is None else replace(record, keeper=keeper)
 
 
 def _run(
-    model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str
-) -> RunRecord:
+    model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str,
+    rules: Sequence[Rule],
+) -> RunRecord:  # fmt: skip
     from semcon.auditing import Request, run_audit
     from semcon.built import build_subject
     from semcon.loading import scan
@@ -295,11 +311,24 @@ def _run(
         plan, out, layers=settings.layers, gauges=_pairs(settings.gauges),
         classes_given=settings.classes is not None, budget=settings.budget, limit=allowance.limit,
         batch_size=settings.batch_size, workers=settings.workers, resume=settings.resume, command=command,
+        accept=partial(_check_rules, rules),
     )  # fmt: skip
     try:
         return run_audit(subject, dataset, scanned, request, progress)
     finally:
         subject.release()
+
+
+def _check_rules(rules: Sequence[Rule], plan: Plan) -> None:
+    """Before the measurement: the rules speak of what the plan measures."""
+    severities = {trial.name: trial.severities for trial in plan.trials}
+    gauges = [gauge.name for gauge in plan.gauges]
+    check_rules(rules, severities, gauges, worst=plan.worst is not None, critical=plan.critical)
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """A name alone is one, not its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _pairs(texts: tuple[str, ...] | None) -> tuple[tuple[str, str], ...] | None:
@@ -319,27 +348,27 @@ def _temporary_folder() -> tuple[Path, Any]:
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:
-    """Before anything slow: the run folder must be free."""
-    if folder.exists():
-        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
+    """Before anything slow: the run folder must be free, and its name one that the disk takes."""
     beside = folder.with_name(folder.name + ".partial")
-    if beside.exists() and not resume:
+    try:
+        taken, begun = folder.exists(), beside.exists()
+    except OSError as error:
+        raise SemconError(f"{folder} cannot be a run folder: {error.strerror}. Choose another --out") from None
+    if taken:
+        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
+    if begun and not resume:
         raise SemconError(
             f"{beside} holds an unfinished audit: go on with --resume, remove it, or choose another --out"
         )
 
 
 def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> Path:
-    """`runs/MODEL-DATA`, numbered where taken; with `resume` the newest unfinished one."""
+    """`runs/MODEL-DATA`, numbered where taken; with `resume` the first unfinished one."""
+    from semcon.partial import free_folder
 
     def plain(text: str) -> str:
         return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[-40:]
 
     last = data.split(",")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".parquet")
     stem = f"{plain(name or model.rpartition(':')[2])}-{plain(last)}"
-    for number in range(1, 10_000):
-        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
-        beside = folder.with_name(folder.name + ".partial")
-        if (beside.exists() and resume) or (not beside.exists() and not folder.exists()):
-            return folder
-    raise SemconError("runs/ is full of runs of this name: give --out")
+    return free_folder(Path("runs") / stem, resume=resume)

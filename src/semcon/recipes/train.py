@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -169,7 +169,8 @@ def make_objective(recipe: TrainRecipe, steps: int) -> Objective:
             stop_gradient=recipe.stop_gradient, share=recipe.share, ramp=round(recipe.ramp * steps),
         )  # fmt: skip
         constraint = ContinuityConstraint(
-            near, recipe.distance if len(recipe.distance) > 1 else recipe.distance[0], recipe.representation,
+            near, recipe.distance * len(recipe.representation) if len(recipe.distance) == 1 else recipe.distance,
+            recipe.representation,
             options=options, seed=recipe.seed,
         )  # fmt: skip
         return kind(constraint, **weight)
@@ -233,7 +234,7 @@ def plain(recipe: BaseModel) -> dict[str, Any]:
 
 def _text(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_text(part) for part in value]
+        return [_text(part) for part in cast("tuple[Any, ...]", value)]
     return value if isinstance(value, str | int | float | None) else str(getattr(value, "source", type(value).__name__))
 
 
@@ -254,10 +255,10 @@ def network_record(source: Any) -> NetworkRecord:
     """How a model source is built again, its weights apart."""
     from semcon.core.training_record import NetworkRecord
 
-    fields = asdict(source) | {"weights": None}
+    fields: dict[str, Any] = asdict(source) | {"weights": None}
     kind = type(source).__name__.lower()
     if kind == "file":
-        fields["path"] = str(Path(fields["path"]).resolve())
+        fields["path"] = str(Path(str(fields["path"])).resolve())
     if kind == "timm":
         fields["weights"] = "none"
     return NetworkRecord(kind=kind, fields=fields)

@@ -65,7 +65,8 @@ MEANINGS = (
         "critical_severity",
         "The severity at which the prediction first changes, the smallest over the draws; the median over images, "
         "where images that never flip on the ladder count as censored (Kaplan-Meier).",
-        "Where most are censored the median lies beyond the ladder and is not known.",
+        "Only the ladder's rungs are looked at first: a prediction that changes between two of them and changes back "
+        "before the next is missed. Where most are censored the median lies beyond the ladder and is not known.",
     ),
     Meaning(
         "gradient_norm",

@@ -6,14 +6,26 @@ import colorsys
 import io
 import json
 from collections import Counter
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
+from semcon.core import registry
 from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
 from semcon.datasets import Arrays, Folder, Mnist5k, Parquet, Shapes
 from semcon.loading import as_dataset, scan
@@ -47,6 +59,9 @@ def test_folders_with_and_without_classes(tmp_path):
     for name in ("b/deep/1.png", "a/0.PNG"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_bytes(FILES[name.startswith("b")])
+    for hidden in (".thumbnails/x.png", "b/._1.png", "b/.cache/y.png", "._z.png"):
+        (tmp_path / "data" / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / hidden).write_bytes(b"no image")
     (tmp_path / "data" / "notes").mkdir()
     (tmp_path / "data" / "notes" / "readme.txt").write_text("no class: no images")
     data = parse_data(f"folder:{tmp_path / 'data'}", None)
@@ -64,7 +79,7 @@ def test_folders_that_cannot_be_read_are_named(tmp_path):
         Folder(tmp_path / "nowhere")
     for name in ("cat/0.png", "stray.png"):
         (tmp_path / "empty" / name).write_bytes(FILES[0])
-    with pytest.raises(SemconError, match=r"1 images beside them \(stray\.png\): move one of the two"):
+    with pytest.raises(SemconError, match=r"1 image beside them \(stray\.png\): move one of the two"):
         Folder(tmp_path / "empty")
 
 
@@ -93,6 +108,13 @@ def test_parquet_rows_run_over_all_files(parquet, text, limit, rows):
     for place, row in enumerate(rows):
         np.testing.assert_array_equal(data.image(place), IMAGES[row])
     assert data.title(1) == f"row {int(text[1:].partition(':')[0] or 0) + 1}"
+
+
+@pytest.mark.parametrize(("text", "rows"), [("", 6), ("[1:4]", 3), ("?label=none", 6), ("?label=none[:2]", 2)])
+def test_parquet_needs_no_prefix(parquet, text, rows):
+    data = parse_data(parquet(DIGITS) + text, None)
+    assert len(data) == rows
+    assert (data.label(0) is None) == ("none" in text)
 
 
 def test_parquet_class_names(parquet):
@@ -207,8 +229,57 @@ def test_shapes_depend_on_seed_number_and_size_alone():
         assert data.factors(i) == Shapes(n=10, size=32).factors(i)
     ids = [Shapes(seed=seed, size=size).identity(i) for seed in (0, 1) for size in (32, 64) for i in range(9)]
     assert len(set(ids)) == 36
+    assert data.identity(3) == Arrays(data.image(3)[None]).identity(0)  # of the pixels, whoever holds them
     assert not np.array_equal(data.image(0), Shapes(seed=1).image(0))
     assert data.image(0).shape == (64, 64, 3)
+
+
+class Tiles:
+    """A data set of another package that needs no text."""
+
+    name, source, classes, builtin = "tiles", "builtin:tiles", None, True
+
+    def __init__(self, *, limit=None):
+        self.limit = limit
+
+
+class Strip:
+    """A data set of another package that text describes."""
+
+    @classmethod
+    def parse(cls, text, *, limit=None):
+        return text, limit
+
+
+def test_data_sets_are_an_open_set(monkeypatch):
+    """Oracle: classes that nothing but the registry knows; text reaches them, and the errors name them."""
+    points = [EntryPoint(name.lower(), f"{__name__}:{name}", "semcon.datasets") for name in ("Tiles", "Strip")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "semcon.datasets" else [])
+    assert isinstance(parse_data("builtin:tiles", 7), Tiles)
+    assert parse_data("builtin:tiles", 7).limit == 7
+    assert parse_data("strip:a:b", 5) == ("a:b", 5)
+    with pytest.raises(UnknownNameError, match=r"unknown builtin data set 'tyles'\. Did you mean tiles"):
+        parse_data("builtin:tyles", None)
+    with pytest.raises(UnknownNameError, match="unknown builtin data set 'strip'"):
+        parse_data("builtin:strip", None)
+    expected = (
+        r"expected folder:DIR, parquet:FILE\[,FILE\], strip:TEXT, builtin:mnist5k, builtin:shapes or builtin:tiles"
+    )
+    for unknown in ("tiles:x", "arrays:x", "nowhere"):
+        with pytest.raises(SemconError, match=rf"unknown data '{unknown}': {expected}"):
+            parse_data(unknown, None)
+
+
+def test_the_ids_of_shapes_are_those_of_their_pixels(monkeypatch):
+    """Oracle: the same pictures as an array. A scan draws each picture once, whoever else is drawing."""
+    data, drawn = Shapes(n=40, size=16), []
+    own = Shapes._drawn
+    monkeypatch.setattr(Shapes, "_drawn", lambda self, index: drawn.append(index) or own(self, index))
+    ids = scan(data, workers=4).ids.tolist()
+    assert sorted(drawn) == list(range(40))
+    pictures = Arrays(np.stack([data.image(i) for i in range(40)]))
+    assert ids == [pictures.identity(i) for i in range(40)]
+    assert [data.identity(i) for i in reversed(range(40))] == ids[::-1]
 
 
 AREAS = {  # of shapes in the unit circle: pi; 2; 3 sqrt(3) / 4; ten triangles; two bars less their crossing
@@ -304,6 +375,56 @@ def test_torch_data_sets_of_any_items(form):
     check(as_dataset(DataLoader(Listed(ITEMS[form]), batch_size=2, shuffle=True)))
 
 
+PART = [4, 1, 2, 5]
+SAMPLERS = {
+    "subset": {"sampler": SubsetRandomSampler(PART)},
+    "batches of a subset": {"batch_sampler": BatchSampler(SubsetRandomSampler(PART), 2, False)},
+    "one by one": {"sampler": SubsetRandomSampler(PART), "batch_size": None},
+    "some first": {"sampler": SequentialSampler(range(3))},
+    "some first, shuffled": {"sampler": RandomSampler(range(3))},
+    "batches": {"batch_size": 4, "drop_last": True},
+    "shuffled": {"shuffle": True},
+}
+
+
+@pytest.mark.parametrize("form", SAMPLERS)
+@pytest.mark.parametrize("targets", [False, True])
+def test_a_loaders_sampler_says_which_images(form, targets):
+    """Oracle: the indices that the sampler itself gives, in the data set's order; titles are those of the data set."""
+    data = Listed(ITEMS["pairs"])
+    if targets:
+        data.targets = LABELS.tolist()
+    loader = DataLoader(data, **SAMPLERS[form])
+    source = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    rows = sorted(source)
+    read = as_dataset(loader)
+    assert [read.title(i) for i in range(len(read))] == [f"image {row}" for row in rows]
+    assert [read.label(i) for i in range(len(read))] == LABELS[rows].tolist()
+    for place, row in enumerate(rows):
+        np.testing.assert_array_equal(read.image(place), IMAGES[row])
+    assert [as_dataset(loader, limit=2).title(i) for i in range(2)] == [f"image {row}" for row in rows[:2]]
+
+
+class Pairs(BatchSampler):
+    """A user's own batches."""
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"sampler": WeightedRandomSampler([1.0] * 6, 3)}, "WeightedRandomSampler"),
+        ({"sampler": RandomSampler(range(6), num_samples=3)}, "RandomSampler"),
+        ({"sampler": RandomSampler(range(6), replacement=True)}, "RandomSampler"),
+        ({"sampler": [0, 3]}, "list"),
+        ({"batch_sampler": Pairs(SequentialSampler(range(6)), 2, False)}, "Pairs"),
+    ],
+    ids=["weighted", "some", "repeated", "list", "batches"],
+)
+def test_samplers_that_are_not_understood_are_refused(options, name):
+    with pytest.raises(SemconError, match=rf"the DataLoader's {name} may leave images out .*give .*Subset"):
+        as_dataset(DataLoader(Listed(ITEMS["pairs"]), **options))
+
+
 def test_a_stream_is_read_no_further_than_the_limit():
     stream = Streamed(ITEMS["pairs"])
     check(as_dataset(stream, limit=4), LABELS[:4])
@@ -317,6 +438,28 @@ def test_a_target_transform_wins_over_the_raw_targets():
     check(as_dataset(data), 1 - LABELS)
     data.target_transform = None
     check(as_dataset(data))
+
+
+class Broken(Listed):
+    """A user's data set of which one image cannot be read."""
+
+    def __getitem__(self, index):
+        if index == 2:
+            raise OSError("disk broke")
+        return self.items[index]
+
+
+def test_what_a_users_data_set_cannot_read_is_named_and_can_be_left_out():
+    data = as_dataset(Broken(ITEMS["pairs"]))
+    with pytest.raises(
+        UnreadableImageError, match=r"^cannot read image 2 of Broken: OSError: disk broke\. .*--skip-bad"
+    ):
+        scan(data)
+    found = scan(data, skip_bad=True)
+    assert found.bad == ("image 2 of Broken",)
+    assert found.positions.tolist() == [0, 1, 3, 4, 5]
+    with pytest.raises(SemconError, match="cannot read item 3 of Streamed: ZeroDivisionError"):
+        as_dataset(Streamed((CHW[0], 1 // (3 - n)) for n in range(6)))
 
 
 class Unsized(Dataset):

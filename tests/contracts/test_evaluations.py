@@ -1,0 +1,121 @@
+"""What every evaluation keeps, tested once over the folder: a question, a version, rows of one schema, and skipping."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+from torch import nn
+
+from semcon.auditing import choose_gauges
+from semcon.canvas import Canvas
+from semcon.core.registry import available, load
+from semcon.core.table import SampleTable
+from semcon.datasets import Arrays
+from semcon.loading import Batch, batches, scan
+from semcon.measure import Plan, Trial
+from semcon.progress import Silent
+from semcon.references import Index
+from semcon.search import SearchSettings
+from semcon.subject import Subject
+
+NAMES = available("evaluations")
+N = 11
+IMAGES = np.random.default_rng(0).integers(0, 256, (N, 12, 12, 3), dtype=np.uint8)
+LABELS = [i % 3 for i in range(N)]
+TRIALS = (("gaussian_noise", (0.05, 0.2)), ("hue", (0.2,)))
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(100, 3)).eval()
+    return Subject(network, name="net", canvas=Canvas(12, 12))
+
+
+@pytest.fixture(params=NAMES)
+def evaluation(request: pytest.FixtureRequest, subject: Subject) -> Any:
+    """With everything on: two draws, searches, critical severities."""
+    trials = tuple(Trial(name, load("perturbations", name)(), severities) for name, severities in TRIALS)
+    gauges = tuple(choose_gauges(subject, ("0",), None))
+    search = SearchSettings(steps=2, restarts=1, best_of=3)
+    return load("evaluations", request.param)(Plan(trials, gauges, draws=2, worst=search, critical=True))
+
+
+def parts(
+    evaluation: Any, subject: Subject, labels: Sequence[int] | None, skip: set[int], *, batch_size: int = 4
+) -> list[SampleTable]:
+    """What an evaluation hands over, in its order."""
+    data = Arrays(IMAGES, labels)
+    found = scan(data, workers=1)
+
+    def read(rows: Sequence[int]) -> Iterable[Batch]:
+        return batches(data, subject.canvas, found, rows, batch_size=batch_size, workers=1)
+
+    kept: list[SampleTable] = []
+    index = Index(found.ids, found.labels)
+    evaluation.run(subject, index, read, skip=skip, keep=kept.append, progress=Silent())
+    return kept
+
+
+@pytest.fixture
+def whole(evaluation: Any, subject: Subject) -> SampleTable:
+    return SampleTable.concat(parts(evaluation, subject, LABELS, set()))
+
+
+def test_it_states_its_question_and_version(evaluation: Any) -> None:
+    assert evaluation.question.endswith("?")
+    assert type(evaluation.version) is int
+    assert evaluation.version >= 1
+    assert all(isinstance(need, str) for need in evaluation.needs)
+    field = dataclasses.fields(evaluation)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(evaluation, field, None)
+
+
+def test_every_image_comes_once_with_all_its_rows(evaluation: Any, whole: SampleTable) -> None:
+    assert whole.images["position"].to_list() == list(range(N))
+    assert whole.images["label"].to_list() == LABELS
+    random = whole.rows.filter(pl.col("draws") == "random")
+    cells = random.group_by("perturbation", "severity", "draw").agg(pl.col("position").sort())
+    assert set(cells.select("perturbation", "severity", "draw").iter_rows()) == {
+        (name, severity, draw) for name, severities in TRIALS for severity in severities for draw in (0, 1)
+    }
+    assert all(positions == list(range(N)) for positions in cells["position"].to_list())
+
+
+@pytest.mark.parametrize("labels", [LABELS, None], ids=["labels", "no labels"])
+def test_its_parts_keep_the_tables_schema(evaluation: Any, subject: Subject, labels: list[int] | None) -> None:
+    """Whatever is missing is a null of the column's own kind; no cell is NaN."""
+    for part in parts(evaluation, subject, labels, set()):
+        assert dict(part.images.schema) == SampleTable.image_schema(part.gauges)
+        assert dict(part.rows.schema) == SampleTable.row_schema(part.gauges)
+        assert [info.name for info in part.gauges] == [gauge.name for gauge in evaluation.plan.gauges]
+        for frame in (part.images, part.rows):
+            assert not frame.select(pl.col(pl.Float32, pl.Float64).is_nan().any()).transpose().to_series().any()
+
+
+def test_what_is_skipped_changes_no_row_of_the_rest(evaluation: Any, subject: Subject) -> None:
+    """Oracle: the uninterrupted run, image by image, so that values agree bit for bit."""
+    skip = {0, 3, 4, 10}
+    rest, whole = (
+        SampleTable.concat(parts(evaluation, subject, LABELS, some, batch_size=1)) for some in (skip, set[int]())
+    )
+    left = [position for position in range(N) if position not in skip]
+    assert rest.images["position"].to_list() == left
+    keys = ["position", "perturbation", "severity", "draws", "draw"]
+    for name in ("images", "rows"):
+        order = ["position"] if name == "images" else keys
+        here = getattr(rest, name).sort(order)
+        there = getattr(whole, name).filter(pl.col("position").is_in(left)).sort(order)
+        assert_frame_equal(here, there, check_exact=True)
+
+
+def test_all_skipped_leaves_nothing_to_keep(evaluation: Any, subject: Subject) -> None:
+    assert parts(evaluation, subject, LABELS, set(range(N))) == []
