@@ -64,7 +64,13 @@ class Perturbation(ABC):
         return aligned
 
     def __call__(self, x: Tensor, unit: Unit, severity: Tensor | float, context: Context | None = None) -> Tensor:
-        """`apply` with severity 0 exactly the identity. `severity`: a number or (B,)."""
+        """`apply` with severity 0 exactly the identity. `severity`: a number or (B,).
+
+        Always in the canvas's own precision: where a model runs under autocast, blur or JPEG would lose what is asked.
+        """
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self(x, unit, severity, context)
         if not isinstance(severity, Tensor):
             severity = x.new_full((len(x),), severity)
             if not bool((severity == 0).any()):

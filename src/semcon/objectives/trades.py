@@ -29,8 +29,13 @@ class Trades(Objective):
 
     @property
     def passes(self) -> float:
-        """Image and copy, forward and backward; the search: the clean prediction, the first draw, then each step."""
-        return 6.0 + 3.0 + 3.0 * self.steps
+        """Image and copy, forward and backward; the clean prediction; the search."""
+        return 7 + self.neighbourhood.search_passes(self.search)
+
+    @property
+    def search(self) -> SearchSettings:
+        """From one random draw, or as many draws as there are steps."""
+        return SearchSettings(self.steps, restarts=1, best_of=self.steps)
 
     def forward(self, model: Learner, x: Tensor, y: Tensor, keys: Keys) -> dict[str, Tensor]:
         """`cross_entropy`, `divergence`."""
@@ -53,8 +58,7 @@ class Trades(Objective):
             def farness(rows: Tensor, candidates: Tensor) -> Tensor:
                 return divergence(clean[rows], model(candidates))
 
-            settings = SearchSettings(self.steps, restarts=1, best_of=self.steps)
-            return self.neighbourhood.worst(x, keys.within("trades"), farness, settings)
+            return self.neighbourhood.worst(x, keys.within("trades"), farness, self.search)
 
 
 def divergence(clean: Tensor, moved: Tensor) -> Tensor:
