@@ -67,4 +67,7 @@ class Counted(nn.Module):
 
 
 def student(network: nn.Module | None = None) -> Student:
-    return Student(network or plain(), mean=(0.5,), std=(0.25,))
+    """With a normalisation; the last linear layer is known."""
+    network = network or plain()
+    linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    return Student(network, mean=(0.5,), std=(0.25,), penultimate=linear[-1] if linear else None)

@@ -25,7 +25,7 @@ from semcon.gathering import everywhere, gathered, rank
 from semcon.keyed import Keys
 from semcon.neighbourhood import Named, Neighbourhood
 from semcon.search import SearchSettings
-from semcon.viewing import PENULTIMATE, Viewer, to_logits
+from semcon.viewing import Viewer, to_logits
 
 MOMENTUM = 0.99  # of the running mean of the divisor
 Model = Callable[[Tensor], Any]
@@ -241,7 +241,7 @@ class ContinuityConstraint(nn.Module):
     def _viewer_of(self, model: Model, x: Tensor) -> Viewer:
         if self._viewer is None or self._viewer[0] is not model:
             module, last = (model if isinstance(model, nn.Module) else None), None
-            if module is not None and PENULTIMATE in self.layers:
+            if module is not None and {*self.layers} - {name for name, _ in module.named_modules()}:
                 with evaluating(module):
                     last = last_linear(module, x[:2])
             self._viewer = (model, Viewer(module, last))
