@@ -86,7 +86,7 @@ def test_a_chain_makes_one_after_the_other() -> None:
     chain = Chain(parts, (0.4, 3.0, 255.0))
     x, severity = images(), torch.linspace(0, 1, 8)
     unit = chain.sample(keys(), x)
-    assert set(unit) == {"0.brightness.factor", "2.l2.field"} or len(unit) == 2
+    assert [key.split(".")[0] for key in unit] == ["0", "2"]
     by_hand = x
     for number, (name, part) in enumerate(parts):
         own = {key.split(".", 2)[2]: value for key, value in unit.items() if key.startswith(f"{number}.{name}.")}
