@@ -177,7 +177,7 @@ def test_a_recipe_needs_model_and_data() -> None:
         ({"steps": 5, "epochs": 5}, "--steps or --epochs, not both"),
         ({"model": "network:resnet21"}, "Did you mean .*resnet20"),
         ({"model": "network:digits/ten"}, "NAME/CLASSES"),
-        ({"limit": 1}, "1 image"),
+        ({"limit": 1}, "a batch of 1 of 1 images is too small: expected at least 2"),
     ],
 )
 def test_recipes_that_cannot_be_trained_are_refused_before_training(
