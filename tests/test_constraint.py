@@ -179,7 +179,7 @@ def test_an_overflow_does_not_become_the_running_spread() -> None:
     model, x, constraint = net(), x64(), noisy()
     first = constraint(model, x, model(x), keys())
     constraint(model, x, model(x) * math.inf, keys())
-    constraint(model, x, torch.arange(8)[:, None] * 1e300 * torch.eye(8, 4, dtype=torch.float64), keys())
+    constraint(model, x, 1e300 * torch.arange(8).double()[:, None] * torch.eye(8, 4).double(), keys())
     again = constraint(model, x, model(x), keys())
     assert bool(first.isfinite().all())
     torch.testing.assert_close(again, first, rtol=1e-12, atol=0)

@@ -41,7 +41,7 @@ class Checkpoint:
 
 
 class Metrics:
-    """JSON lines, flushed line by line; `size` in bytes is kept in the checkpoint, so that a resumed run has no doubles."""
+    """JSON lines, flushed line by line; a checkpoint keeps `size` in bytes, so that a resumed run has no doubles."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -53,7 +53,7 @@ class Neighbourhood:
         return cls(parts, limits, severities)
 
     def scaled(self, factor: float) -> Neighbourhood:
-        """The same with every limit times `factor`, as far as each perturbation goes; a whole number where it must be."""
+        """The same with every limit times `factor`, as far as each perturbation goes; whole where it must be."""
         chain = self.parts[0][1]
         if isinstance(chain, Chain):
             longer = Chain(chain.parts, _scaled(chain.parts, chain.limits, factor))

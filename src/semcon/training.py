@@ -361,7 +361,7 @@ def launched(settings: Settings) -> Any:
         from lightning_fabric import Fabric
     except ImportError:
         raise MissingPackageError("lightning-fabric", "train", "training") from None
-    precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
+    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
     with _quiet():
         fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, precision=precision)
         fabric.launch()

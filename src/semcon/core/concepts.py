@@ -169,11 +169,14 @@ class Gauge:
 
 
 class Learner(Protocol):
-    """A network in training: canvas (B, 3, H, W) in [0, 1] to logits (B, K), or to a view with the outputs of layers."""
+    """A network in training: canvas (B, 3, H, W) in [0, 1] to logits (B, K), or to a view with layers."""
 
-    def __call__(self, x: Tensor) -> Tensor: ...
-    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
+    def __call__(self, x: Tensor) -> Tensor:
         """One forward pass."""
+        ...
+
+    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
+        """One forward pass, with the outputs of these layers."""
         ...
 
 

@@ -16,9 +16,9 @@ from semcon.search import SearchSettings
 class Trades(Objective):
     """-log p(y | x) + beta KL(p(x) || p(x')), x' the neighbour of largest divergence found in evaluation mode.
 
-    Under `linf` the search is projected sign ascent, as published; the start is a random draw of the ball, the step size
-    falls by a half cosine. Perturbations without a bounded set take the best of `steps` draws. Nothing is detached in
-    the divergence. Source: Zhang et al. 2019, arXiv 1901.08573, equation 5 and algorithm 1.
+    Under `linf` the search is projected sign ascent, as published; the start is a random draw of the ball, the step
+    size falls by a half cosine. Perturbations without a bounded set take the best of `steps` draws. Nothing is detached
+    in the divergence. Source: Zhang et al. 2019, arXiv 1901.08573, equation 5 and algorithm 1.
     """
 
     source = "arXiv 1901.08573"
