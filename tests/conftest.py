@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import pairs
 from semcon.core.record import (
     CanvasRecord,
     DataRecord,
@@ -76,5 +77,15 @@ def make_record() -> Callable[[list[Estimate]], Record]:
             estimates=tuple(estimates), profile=(), verdict=(), gallery=(),
             findings=(Finding(code="few-images", severity="warning", message="only 12", remedy="more"),),
         )  # fmt: skip
+
+    return build
+
+
+@pytest.fixture
+def make(make_record, tmp_path):
+    """`make(name, changes, ...)`: a run in its folder, as `pairs.build` takes it."""
+
+    def build(name, *arguments, **options):
+        return pairs.build(tmp_path, make_record([]), name, *arguments, **options)
 
     return build

@@ -32,7 +32,7 @@ def test_every_example_runs(example: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "<!doctype html>" in (tmp_path / "report.html").read_text("utf-8").lower()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/gate.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/gate.md", "docs/compare.md"])
 def test_every_command_shown_is_understood(page: str) -> None:
     """Parsed as the program parses it; nothing is run."""
     text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 SCRIPT = """
 import sys
 from semcon.recipes.train import train
-train("network:digits", "builtin:mnist5k", out=sys.argv[1], perturb="gaussian_noise:0.2", steps=25, batch_size=32,
-      share=0.25, device="cpu", devices=2, limit=200)
+train({"model": "network:digits", "data": "builtin:mnist5k", "perturb": "gaussian_noise:0.2", "steps": 25,
+       "batch_size": 32, "share": 0.25, "device": "cpu", "devices": 2, "limit": 200}, out=sys.argv[1])
 """
 
 

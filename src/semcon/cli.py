@@ -18,7 +18,7 @@ from semcon import __version__
 from semcon.core.errors import SemconError
 
 if TYPE_CHECKING:
-    from semcon.gate import Rule
+    from semcon.gate import Rule, RuleResult
     from semcon.run_record import RunRecord
 
 app = App(
@@ -144,7 +144,7 @@ def report(
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Report a run again, or several side by side with paired differences; needs neither torch nor the model.
+    """Report a run again, or several side by side as `semcon compare` does; needs neither torch nor the model.
 
     Parameters
     ----------
@@ -178,6 +178,42 @@ def report(
         _print_json(together.to_json()) if json else together.show()
     print(f"report: {path}", file=sys.stderr)
     return _gate(records, rules, fail_on or [], junit)
+
+
+@app.command
+def compare(
+    *sides: str,
+    fail_if: Annotated[list[str] | None, Repeated] = None,
+    junit: Path | None = None,
+    out: Path = Path("comparison"),
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Hold runs against the first: paired differences, exact tests, what was mended, what it cost. No torch, no model.
+
+    Parameters
+    ----------
+    sides: str
+        Run folders; several training seeds of one side joined by commas, as base1,base2,base3 new1,new2,new3.
+    fail_if: list[str]
+        As in `semcon audit`, on each difference from the first side, as 'gaussian_noise:0.05 flip > 0' or
+        'accuracy < -0.01'; a family's name stands for its row of the profile; repeatable.
+    junit: Path
+        Write the gate's results as JUnit XML.
+    out: Path
+        Folder to write report.html into.
+    json: bool
+        Sides, differences and cost as JSON on stdout instead of the table.
+    """
+    from semcon import difference_gate
+    from semcon.compare import side_by_side
+
+    rules = [difference_gate.parse(text) for text in fail_if or []]
+    together = side_by_side(sides)
+    results = difference_gate.judge(together, rules)
+    path = together.report(out)
+    _print_json(together.to_json()) if json else together.show()
+    print(f"report: {path}", file=sys.stderr)
+    return _concluded(results, junit) if rules or junit is not None else 0
 
 
 @app.command(name="list")
@@ -225,12 +261,18 @@ def _print_json(plain: dict[str, Any]) -> None:
 
 
 def _gate(records: Sequence[RunRecord], rules: Sequence[Rule], codes: Sequence[str], junit: Path | None) -> int:
-    """Judge the runs, tell each verdict on stderr, write JUnit XML where wanted. Returns the exit code."""
+    """Judge the runs. Returns the exit code."""
     from semcon import gate
 
     if not rules and not codes and junit is None:
         return 0
-    results = [result for record in records for result in gate.judge(record.record, rules, codes)]
+    return _concluded([result for record in records for result in gate.judge(record.record, rules, codes)], junit)
+
+
+def _concluded(results: Sequence[RuleResult], junit: Path | None) -> int:
+    """Tell each verdict on stderr, write JUnit XML where wanted. Returns the exit code."""
+    from semcon import gate
+
     for result in results:
         print(f"gate: {result.sentence}", file=sys.stderr)
     if junit is not None:

@@ -151,8 +151,12 @@ class ContinuityConstraint(nn.Module):
         Batch norm then normalises both with the same statistics (docs/training.md says what that is worth).
         """
         copies = self.copies(model, x, keys)
-        clean, copy = split_view(self.view(model, torch.cat([x, copies.x])), len(x))
+        clean, copy = self.views(model, x, copies)
         return clean, self.penalty(clean, copy, copies)
+
+    def views(self, model: Model, x: Tensor, copies: Copies) -> tuple[View, View]:
+        """What the model shows of the images (B) and of their copies (M), in one joint pass."""
+        return split_view(self.view(model, torch.cat([x, copies.x])), len(x))
 
     def view(self, model: Model, x: Tensor) -> View:
         """One forward pass with the layers that the constraint looks at."""

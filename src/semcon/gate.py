@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
@@ -60,8 +61,10 @@ class RuleResult:
     sentence: str
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
     """`[PERTURBATION[:SEVERITY]] [worst|random] QUANTITY[[REPRESENTATION.DISTANCE]] OP NUMBER`.
+
+    `families`: names that may stand in the place of a perturbation.
 
     Errors: `SemconError` showing the form; `UnknownNameError` for a quantity that does not exist.
     """
@@ -71,8 +74,9 @@ def parse_rule(text: str) -> Rule:
         raise SemconError(f"cannot read the rule {text!r}: expected {form}")
     if match["quantity"] not in QUANTITIES:
         raise UnknownNameError("quantity", match["quantity"], QUANTITIES)
-    if match["perturbation"] is not None and match["perturbation"] not in available("perturbations"):
-        raise UnknownNameError("perturbation", match["perturbation"], available("perturbations"))
+    known = [*available("perturbations"), *families]
+    if match["perturbation"] is not None and match["perturbation"] not in known:
+        raise UnknownNameError("perturbation", match["perturbation"], known)
     try:
         severity = None if match["severity"] is None else float(match["severity"])
         threshold = float(match["threshold"])
@@ -129,26 +133,33 @@ def write_junit(path: Path, results: Sequence[RuleResult]) -> None:
 
 def _matching(record: Record, rule: Rule) -> list[Estimate]:
     """The estimates a rule speaks of: all images; the primary gauge unless it names one; every severity unless one."""
-    gauge = rule.gauge or record.settings.primary
-    found = [
-        estimate
-        for estimate in record.estimates
-        if estimate.quantity == rule.quantity
-        and estimate.subset == "all"
-        and estimate.draws == rule.draws
-        and estimate.perturbation == rule.perturbation
-        and _at(estimate.severity, rule.severity)
-        and (estimate.representation is None or f"{estimate.representation}.{estimate.distance}" == gauge)
-    ]
-    if found:
-        return found
-    names = [perturbation.name for perturbation in record.settings.perturbations]
-    if rule.perturbation is not None and rule.perturbation not in names:
-        raise UnknownNameError(f"perturbation in the rule {rule.text!r}: this run has no", rule.perturbation, names)
-    gauges = [info.name for info in record.settings.gauges]
+    found = [estimate for estimate in record.estimates if speaks_of(rule, estimate, record.settings.primary)]
+    if not found:
+        check_names([record], rule)
+        raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {_available(record, rule)}")
+    return found
+
+
+def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
+    """Whether a rule is about a figure: of all images, by the primary gauge unless it names one."""
+    gauge = None if figure.representation is None else f"{figure.representation}.{figure.distance}"
+    same = figure.quantity == rule.quantity and figure.draws == rule.draws and figure.perturbation == rule.perturbation
+    return same and figure.subset == "all" and _at(figure.severity, rule.severity) and gauge in (
+        None, rule.gauge or primary
+    )  # fmt: skip
+
+
+def check_names(records: Sequence[Record], rule: Rule, families: Sequence[str] = ()) -> None:
+    """Errors: `UnknownNameError` for a perturbation or a gauge that not all of these runs have."""
+    names = [{one.name for one in record.settings.perturbations} for record in records]
+    known = [*sorted(set.intersection(*names)), *families]
+    if rule.perturbation is not None and rule.perturbation not in known:
+        raise UnknownNameError(f"perturbation in the rule {rule.text!r}: this run has no", rule.perturbation, known)
+    looked = [{info.name for info in record.settings.gauges} for record in records]
+    gauges = set.intersection(*looked)
+    gauge = rule.gauge or records[0].settings.primary
     if gauge not in gauges:
         raise UnknownNameError(f"gauge in the rule {rule.text!r}", gauge, gauges)
-    raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {_available(record, rule)}")
 
 
 def _at(severity: float | None, wanted: float | None) -> bool:
@@ -169,27 +180,45 @@ def _available(record: Record, rule: Rule) -> str:
 
 
 def _judged(record: Record, rule: Rule, estimate: Estimate) -> RuleResult:
-    severity = "" if estimate.severity is None else f":{estimate.severity:g}"
-    where = "" if estimate.perturbation is None else f"{estimate.perturbation}{severity} "
-    worst = "worst " if rule.draws == "worst" else ""
-    name = f"{where}{worst}{rule.quantity} {rule.operator} {rule.threshold:g}"
     run = record.subject.name
     if rule.quantity == "critical_severity":
         estimate = _unbounded(estimate)
     if estimate.mean is None or estimate.low is None or estimate.high is None:
-        sentence = f"{run}: {name} is undecided: {estimate.reason or 'the figure is undefined'}"
-        return RuleResult(run, name, "undecided", sentence)
+        return undefined(run, rule_name(rule, estimate), estimate.reason)
+    wanted = images_needed(estimate, rule.threshold)
+    figures = (estimate.mean, estimate.low, estimate.high)
+    return verdict_on(run, rule, rule_name(rule, estimate), figures, _advice(estimate.samples, wanted))
+
+
+def rule_name(rule: Rule, figure: Estimate | Difference) -> str:
+    """A rule as it is judged at one severity."""
+    severity = "" if figure.severity is None else f":{figure.severity:g}"
+    where = "" if figure.perturbation is None else f"{figure.perturbation}{severity} "
+    worst = "worst " if rule.draws == "worst" else ""
+    return f"{where}{worst}{rule.quantity} {rule.operator} {rule.threshold:g}"
+
+
+def undefined(run: str, name: str, reason: str | None) -> RuleResult:
+    """A rule on a figure that is not known."""
+    return RuleResult(run, name, "undecided", f"{run}: {name} is undecided: {reason or 'the figure is undefined'}")
+
+
+def verdict_on(run: str, rule: Rule, name: str, figures: tuple[float, float, float], advice: str) -> RuleResult:
+    """Whether all, none or some of an interval lies beyond the threshold. `figures`: value, low, high."""
+    value, low, high = figures
     holds = _COMPARE[rule.operator]
-    ends = holds(estimate.low, rule.threshold), holds(estimate.high, rule.threshold)
-    figure = f"{estimate.mean:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    ends = holds(low, rule.threshold), holds(high, rule.threshold)
+    figure = f"[{low:.3g}, {high:.3g}]" if math.isnan(value) else f"{value:.3g} [{low:.3g}, {high:.3g}]"
     if all(ends):
         return RuleResult(run, name, "failed", f"{run}: {name} fails: it is {figure}")
     if not any(ends):
         return RuleResult(run, name, "passed", f"{run}: {name} does not hold, as it should: it is {figure}")
-    wanted = images_needed(estimate, rule.threshold)
+    return RuleResult(run, name, "undecided", f"{run}: {name} is undecided: it is {figure} {advice}")
+
+
+def _advice(samples: int, wanted: int | None) -> str:
     advice = "no number of images would settle it" if wanted is None else f"about {wanted} images would settle it"
-    sentence = f"{run}: {name} is undecided: it is {figure} on {estimate.samples} images; {advice}"
-    return RuleResult(run, name, "undecided", sentence)
+    return f"on {samples} images; {advice}"
 
 
 def _unbounded(estimate: Estimate) -> Estimate:

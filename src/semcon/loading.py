@@ -67,6 +67,10 @@ class Scan:
     sizes: Tensor
     bad: tuple[str, ...]
 
+    def part(self, rows: Tensor) -> Scan:
+        """Some of the images, by row (M,); their positions stay those of the whole data set."""
+        return Scan(self.positions[rows], self.ids[rows], self.labels[rows], self.sizes[rows], self.bad)
+
     @property
     def common_size(self) -> tuple[int, int] | None:
         """Height and width where all images agree, else None."""
@@ -188,7 +192,7 @@ def as_dataset(data: Any, *, limit: int | None = None) -> Dataset:
     Errors: `SemconError` for anything else.
     """
     if isinstance(data, Dataset):
-        return _First(data, limit) if limit is not None and limit < len(data) else data
+        return Part(data, range(limit)) if limit is not None and limit < len(data) else data
     if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "shape"):
         return load("datasets", "arrays")(data[0], data[1], limit=limit)
     if hasattr(data, "shape"):
@@ -201,14 +205,29 @@ def as_dataset(data: Any, *, limit: int | None = None) -> Dataset:
     )
 
 
-class _First:
-    """The first images of another data set."""
+class Part:
+    """Some images of another data set, by their index there, in this order."""
 
-    def __init__(self, whole: Dataset, limit: int) -> None:
-        self.whole, self.limit = whole, limit
+    def __init__(self, whole: Dataset, indices: Sequence[int]) -> None:
+        self.whole, self.indices = whole, indices
         self.name, self.source, self.classes = whole.name, whole.source, whole.classes
         self.severity_limits: dict[str, float] = getattr(whole, "severity_limits", {})
-        self.label, self.title, self.identity, self.image = whole.label, whole.title, whole.identity, whole.image
 
     def __len__(self) -> int:
-        return self.limit
+        return len(self.indices)
+
+    def label(self, index: int) -> int | None:
+        """As there."""
+        return self.whole.label(self.indices[index])
+
+    def title(self, index: int) -> str:
+        """As there."""
+        return self.whole.title(self.indices[index])
+
+    def identity(self, index: int) -> int:
+        """As there."""
+        return self.whole.identity(self.indices[index])
+
+    def image(self, index: int) -> Any:
+        """As there."""
+        return self.whole.image(self.indices[index])

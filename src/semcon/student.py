@@ -32,7 +32,17 @@ class Student(nn.Module):
         self.network, self.channels = network, channels
         for name, values in (("mean", mean), ("std", std), ("luminance", LUMINANCE)):
             self.register_buffer(name, torch.tensor(tuple(values)).view(1, -1, 1, 1), persistent=False)
+        self.keeps_statistics = False  # batch norms stay in evaluation mode whatever the mode of the rest
         self._viewer = Viewer(network, penultimate)
+
+    def train(self, mode: bool = True) -> Student:
+        """Training or evaluation mode."""
+        super().train(mode)
+        if self.keeps_statistics:
+            for layer in self.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
+                    layer.eval()
+        return self
 
     @classmethod
     def of(cls, subject: Subject) -> Student:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from semcon import __version__
 from semcon.auditing import environment
@@ -28,6 +28,7 @@ from semcon.progress import Progress
 from semcon.student import Student
 from semcon.subject import Subject
 from semcon.training import Observer, Settings, Trained, launched, train
+from semcon.weights import plain_state
 
 WEIGHTS = "weights.safetensors"
 
@@ -139,11 +140,6 @@ def write_trained(folder: Path, subject: Subject, objective: Objective, trained:
         ),
     )  # fmt: skip
     write_whole(folder / FILE, record.to_text().encode())
-
-
-def plain_state(network: nn.Module) -> dict[str, Tensor]:
-    """The state dict as safetensors wants it: contiguous tensors that share no memory, on the CPU."""
-    return {name: value.detach().cpu().clone().contiguous() for name, value in network.state_dict().items()}
 
 
 def _words(name: str) -> str:

@@ -14,7 +14,6 @@ import pytest
 from scipy import stats
 
 import clouds
-from semcon.compare import paired_bounds
 from semcon.core.bootstrap import Weights
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import Figures, Key
@@ -23,6 +22,7 @@ from semcon.core.intervals import wilson
 from semcon.core.summary import Summary
 from semcon.core.survival import resampled_medians
 from semcon.core.table import SampleTable
+from semcon.pairing import averaged, paired_bounds
 
 Simulation = Callable[[np.random.Generator], bool]
 REPEATS = [pytest.param(200, id="fast"), pytest.param(2000, id="long", marks=pytest.mark.slow)]
@@ -206,7 +206,7 @@ def test_paired_differences_of_rates(both, first, second, repeats):
             collector = Collector(samples, np.arange(400))
             collector.add(flips.astype(np.float32)[None], [Use([KEY], rows=np.ones(1))])
             figures.append(collector.figures())
-        low, high = paired_bounds(figures[0], figures[1])
+        low, high = paired_bounds(*(averaged([one]) for one in figures))
         return bool(low[0] <= second - first <= high[0])
 
     assert at_least(0.94, repeats) <= coverage(covers, repeats) <= 1

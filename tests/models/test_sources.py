@@ -9,7 +9,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from semcon.built import Built, build_subject, load_weights
+from semcon.built import Built, build_subject
+from semcon.weights import load_weights
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.models import File, Module, Timm, Torchvision
 from semcon.recipes.audit import parse_model

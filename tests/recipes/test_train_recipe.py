@@ -50,7 +50,7 @@ def subject_of(source: Any) -> Any:
 @pytest.fixture(scope="module")
 def whole(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
-    return train(data=data, recipe=RECIPE, out=tmp_path_factory.mktemp("runs") / "whole")
+    return train(RECIPE | {"data": data}, out=tmp_path_factory.mktemp("runs") / "whole")
 
 
 def test_a_run_folder_holds_weights_record_recipe_and_metrics(whole: Path, data: str) -> None:
@@ -91,10 +91,8 @@ def test_a_run_is_a_model_source_with_the_trained_students_logits(whole: Path, d
 @pytest.mark.parametrize("objective", ["cross_entropy", "augmentation", "stability_training", "augmix", "trades"])
 def test_every_objective_trains_by_its_name(data: str, tmp_path: Path, objective: str) -> None:
     """Oracle: the record; weights are finite and new."""
-    run = train(
-        data=data, recipe=RECIPE, out=tmp_path / "run", objective=objective, steps=2, perturb="linf:4", search_steps=2,
-        alpha=None,
-    )  # fmt: skip
+    own = {"data": data, "objective": objective, "steps": 2, "perturb": "linf:4", "search_steps": 2, "alpha": None}
+    run = train(RECIPE | own, out=tmp_path / "run")
     assert read_training(run).training.objective == objective.replace("_", " ")
     assert all(bool(value.isfinite().all()) for value in load_file(run / "weights.safetensors").values())
 
@@ -103,20 +101,20 @@ def test_an_interrupted_run_goes_on_with_resume(data: str, tmp_path: Path, whole
     """Oracle: the uninterrupted run's file of weights, byte for byte."""
     out = tmp_path / "part"
     with pytest.raises(KeyboardInterrupt):
-        train(data=data, recipe=RECIPE, out=out, progress=Interrupting(24 + 4))
+        train(RECIPE | {"data": data}, out=out, progress=Interrupting(24 + 4))
     assert out.with_name("part.partial").is_dir()
     assert not out.exists()
     with pytest.raises(SemconError, match="unfinished training: go on with --resume"):
-        train(data=data, recipe=RECIPE, out=out)
+        train(RECIPE | {"data": data}, out=out)
     for change, message in (
         ({"alpha": 3.0}, r"alpha was 2\.0, is 3\.0"),
         ({"model": "network:resnet20"}, "model was 'network:digits', is 'network:resnet20'"),
     ):
         with pytest.raises(SemconError, match=f"cannot resume .*{message}.*same recipe"):
-            train(data=data, recipe=RECIPE | change, out=out, resume=True)
+            train(RECIPE | change | {"data": data}, out=out, resume=True)
     with pytest.raises(SemconError, match=r"part.partial beside it is unfinished: train again with --resume"):
         Run(str(out)).build()
-    assert train(data=data, recipe=RECIPE, out=out, resume=True) == out
+    assert train(RECIPE | {"data": data}, out=out, resume=True) == out
     for name in ("weights.safetensors", "metrics.jsonl"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
@@ -124,17 +122,17 @@ def test_an_interrupted_run_goes_on_with_resume(data: str, tmp_path: Path, whole
 def test_a_taken_folder_is_left_alone(data: str, whole: Path) -> None:
     """Oracle: the message."""
     with pytest.raises(SemconError, match="exists already: choose another --out"):
-        train(data=data, recipe=RECIPE, out=whole)
+        train(RECIPE | {"data": data}, out=whole)
 
 
-def test_a_toml_recipe_is_the_same_run_and_keywords_win(data: str, tmp_path: Path, whole: Path) -> None:
+def test_a_toml_recipe_is_the_same_run(data: str, tmp_path: Path, whole: Path) -> None:
     """Oracle: the run of the dictionary, byte for byte."""
     path = tmp_path / "recipe.toml"
     path.write_text(
-        'model = "network:digits"\nperturb = ["gaussian_noise:0.2", "brightness"]\nsteps = 99\nbatch_size = 8\n'
-        'mean = [0.4]\nstd = [0.3]\ndevice = "cpu"\nalpha = 2\nshare = 0.5\n'
+        f'model = "network:digits"\ndata = "{data}"\nperturb = ["gaussian_noise:0.2", "brightness"]\nsteps = 6\n'
+        'batch_size = 8\nmean = [0.4]\nstd = [0.3]\ndevice = "cpu"\nalpha = 2\nshare = 0.5\n'
     )
-    run = train(data=data, recipe=path, out=tmp_path / "run", steps=6)
+    run = train(path, out=tmp_path / "run")
     assert (run / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
 
 
@@ -185,7 +183,7 @@ def test_recipes_that_cannot_be_trained_are_refused_before_training(
 ) -> None:
     """Oracle: the message; no run folder appears."""
     with pytest.raises(SemconError, match=message):
-        train(data=data, recipe=RECIPE | settings, out=tmp_path / "run")
+        train({"data": data} | RECIPE | settings, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -6,7 +6,7 @@ primary gauge's figures. It depends on which perturbations and severities were m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +47,24 @@ def profile_figures(
     """The same with resamples; a key's `perturbation` is the family. None where none of `families` was measured."""
     summary = Summary(table, seed, primary, only=(primary,), subsets="all")
     everything = (figures for name in summary.names if name in families for figures in summary.cells(name))
+    return profile_of(everything, families, primary)
+
+
+def in_profile(key: Key, primary: str) -> bool:
+    """Whether a figure is a cell of the profile."""
+    gauge = None if key.representation is None else f"{key.representation}.{key.distance}"
+    plain = key.perturbation is not None and key.draws == "random" and key.subset == "all"
+    return plain and key.quantity in QUANTITIES and gauge in (None, primary)
+
+
+def profile_of(everything: Iterable[Figures], families: Mapping[str, str], primary: str) -> Figures | None:
+    """The profile of figures that are there already; what is no cell of it is left out."""
     cells: dict[tuple[str, str], list[tuple[float, Floats, int, Key]]] = {}
     for figures in everything:
         for row, key in enumerate(figures.keys):
-            if key.perturbation is None or key.draws != "random" or key.quantity not in QUANTITIES:
-                continue
-            place = cells.setdefault((families[key.perturbation], key.quantity), [])
-            place.append((figures.values[row], figures.draws[row], int(figures.samples[row]), key))
+            if key.perturbation is not None and in_profile(key, primary):
+                place = cells.setdefault((families[key.perturbation], key.quantity), [])
+                place.append((figures.values[row], figures.draws[row], int(figures.samples[row]), key))
     order = {family: number for number, family in enumerate(dict.fromkeys(family for family, _ in cells))}
     places = sorted(cells, key=lambda place: (order[place[0]], QUANTITIES.index(place[1])))
     parts = [_mean_over(place[0], cells[place]) for place in places]

@@ -97,7 +97,10 @@ class CanvasRecord(Plain):
 
 
 class TrainingRecord(Plain):
-    """What a network's training cost. `passes`: forward passes over one image, a backward pass counted as two."""
+    """What it cost to train a network. `images`: samples seen; `passes`: forward-pass equivalents over all of them.
+
+    A backward pass counts as two forward ones, so plain cross-entropy costs 3 passes for every image seen.
+    """
 
     objective: str
     seed: int
@@ -110,7 +113,7 @@ class TrainingRecord(Plain):
 
 
 class SubjectRecord(Plain):
-    """The model with its preprocessing."""
+    """The model with its preprocessing; `training` where it is known."""
 
     name: str
     source: str

@@ -106,6 +106,10 @@ class Summary:
         if self.subsets == "every":
             yield from self._of_classes(cells)
 
+    def decisions(self, perturbation: str) -> Cells | None:
+        """Flips, confidence drops and accuracy of each image, by cell; None where nothing but a scan was made."""
+        return read_cells(self.table, self._rows.of_name(perturbation), self.images, perturbation, ())
+
     @property
     def names(self) -> list[str]:
         """The perturbations in the table's order."""

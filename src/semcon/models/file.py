@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from semcon.built import Built, load_weights
+from semcon.built import Built
+from semcon.weights import load_weights
 from semcon.core.errors import SemconError, UnknownNameError
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from semcon.built import Built, load_weights
+from semcon.built import Built
+from semcon.weights import load_weights
 from semcon.core.errors import SemconError
 from semcon.networks import build
 

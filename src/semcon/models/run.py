@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from semcon.built import Built, Preprocessing, load_weights
+from semcon.built import Built, Preprocessing
+from semcon.weights import load_weights
 from semcon.canvas import Canvas
 from semcon.core.errors import SemconError
 from semcon.core.registry import load

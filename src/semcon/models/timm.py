@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from semcon.built import Built, Preprocessing, load_weights
+from semcon.built import Built, Preprocessing
+from semcon.weights import load_weights
 from semcon.canvas import Canvas
 from semcon.core.errors import MissingPackageError, SemconError, UnknownNameError
 from semcon.torchvision_import import import_torchvision

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -69,25 +69,39 @@ class TrainRecipe(BaseModel):
     workers: int | None = Field(default=None, ge=1)
 
 
-LISTS = ("perturb", "augment", "representation", "distance")
+LISTS = ("perturb", "augment", "representation", "distance", "wish")
 
 
-def train_recipe(settings: dict[str, Any]) -> TrainRecipe:
-    """A validated recipe. Errors: `UnknownNameError` for a key that does not exist; `SemconError` for a wrong value."""
-    plain = {key: [value] if key in LISTS and isinstance(value, str) else value for key, value in settings.items()}
+Recipe = TypeVar("Recipe", bound=BaseModel)
+
+
+def validated(kind: type[Recipe], settings: dict[str, Any]) -> Recipe:
+    """A recipe from its keys: one value stands for a list of one, text for numbers.
+
+    Errors: `UnknownNameError` for a key that does not exist; `SemconError` naming the key, what came and what is
+    expected.
+    """
+    plain: dict[str, Any] = {
+        key: [value] if key in LISTS and isinstance(value, str) else value for key, value in settings.items()
+    }
     for key in ("mean", "std"):
-        if key in plain:
+        if plain.get(key) is not None:
             plain[key] = numbers(plain[key], key)
     try:
-        return TrainRecipe(**plain)
+        return kind.model_validate(plain)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
-            raise UnknownNameError("setting", name, TrainRecipe.model_fields) from None
+            raise UnknownNameError("setting", name, kind.model_fields) from None
         if first["type"] == "missing":
             raise SemconError(f"the recipe names no {name}: expected {name} = ... or --{name}") from None
         raise SemconError(f"{name.replace('_', '-')}: {first['msg'].lower()}, got {first['input']!r}") from None
+
+
+def train_recipe(settings: dict[str, Any]) -> TrainRecipe:
+    """A validated recipe. Errors: as `validated`."""
+    return validated(TrainRecipe, settings)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -104,12 +118,13 @@ def parse_neighbourhood(texts: tuple[str, ...], recipe: TrainRecipe) -> Neighbou
     """`name[:limit]` each; without a limit the fourth rung of the default ladder."""
     from semcon.neighbourhood import Neighbourhood
 
-    names, limits = zip(*(_limit(text) for text in texts), strict=True)
+    names, limits = zip(*(perturbation_limit(text) for text in texts), strict=True)
     whole = Neighbourhood.of(names, limits, severities=recipe.severities, chain=recipe.combine == "chain")
     return whole if recipe.strength == 1 else whole.scaled(recipe.strength)
 
 
-def _limit(text: str) -> tuple[str, float]:
+def perturbation_limit(text: str) -> tuple[str, float]:
+    """`NAME[:LIMIT]` -> name and limit, the fourth rung of the ladder without."""
     name, colon, rest = text.strip().partition(":")
     name = name.replace("-", "_")
     perturbation = load("perturbations", name)()
@@ -154,22 +169,19 @@ KNOBS = {"continuity": "alpha", "stability_training": "alpha", "augmix": "weight
 
 
 def train(
-    model: str | None = None, data: str | None = None, *, recipe: str | Path | dict[str, Any] | None = None,
-    out: str | Path | None = None, resume: bool = False, progress: Progress | None = None, **settings: Any,
+    recipe: TrainRecipe | dict[str, Any] | str | Path, *, out: str | Path | None = None, resume: bool = False,
+    progress: Progress | None = None,
 ) -> Path:  # fmt: skip
     """Train a classifier, with the semantic continuity constraint or another objective. Returns the run folder.
 
-    `recipe`: a TOML file, or a dict; `settings` are its keys (`TrainRecipe`) and win over the file. The folder holds
-    `weights.safetensors`, `training.json`, `recipe.json` and `metrics.jsonl`; `run:FOLDER` is then a model for `audit`.
-    Errors: `SemconError` says what to do.
+    `recipe`: a `TrainRecipe`, its keys as a dict, or a TOML file. The folder holds `weights.safetensors`,
+    `training.json`, `recipe.json` and `metrics.jsonl`; `run:FOLDER` is then a model for `audit`. Errors: `SemconError`
+    says what to do.
     """
-    keys = read_recipe(recipe) if isinstance(recipe, str | Path) else dict(recipe or {})
-    keys |= {"model": model} if model is not None else {}
-    keys |= {"data": data} if data is not None else {}
-    keys |= {key: value for key, value in settings.items() if value is not None}
-    resolved = train_recipe(keys)
-    folder = Path(out) if out is not None else _free_folder(resolved, resume=resume)
-    return _run(resolved, folder, resume=resume, progress=progress or Silent())
+    keys = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    own = keys if isinstance(keys, TrainRecipe) else train_recipe(keys)
+    folder = Path(out) if out is not None else _free_folder(own, resume=resume)
+    return _run(own, folder, resume=resume, progress=progress or Silent())
 
 
 def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) -> Path:
@@ -192,7 +204,7 @@ def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) ->
     )  # fmt: skip
     settings = _settings(recipe, len(scanned.ids))
     plan = Plan(
-        lambda _: make_objective(recipe, settings.steps), settings, _network(source),
+        lambda _: make_objective(recipe, settings.steps), settings, network_record(source),
         recipe.model_dump(mode="json") | {"steps": settings.steps}, out, resume=resume,
         classes_given=classes is not None, workers=recipe.workers,
     )  # fmt: skip
@@ -212,7 +224,8 @@ def _source(recipe: TrainRecipe, classes: Any, labels: int) -> Any:
     return load("models", "network")(name if "/" in name else f"{name}/{max(2, count)}", recipe.weights, recipe.seed)
 
 
-def _network(source: Any) -> NetworkRecord:
+def network_record(source: Any) -> NetworkRecord:
+    """How a model source is built again, its weights apart."""
     from semcon.core.training_record import NetworkRecord
 
     fields = asdict(source) | {"weights": None}
@@ -234,7 +247,7 @@ def _settings(recipe: TrainRecipe, images: int) -> Settings:
     steps = recipe.steps or max(1, round((recipe.epochs or 10) * per_epoch))
     return Settings(
         steps, batch, recipe.optimizer, recipe.learning_rate, recipe.weight_decay, recipe.schedule, recipe.clip,
-        recipe.average, tuple(_limit(text) for text in recipe.augment), recipe.precision,
+        recipe.average, tuple(perturbation_limit(text) for text in recipe.augment), recipe.precision,
         accelerator="cpu" if recipe.device == "cpu" else "auto", devices=recipe.devices, compile=recipe.compile,
         seed=recipe.seed,
     )  # fmt: skip

@@ -133,7 +133,7 @@ def _cards_of(place: int, run: Reading) -> list[Card]:
         groups.setdefault((entry.perturbation, entry.severity, entry.position), []).append(entry)
     made: list[Card] = []
     for (perturbation, severity, _), entries in groups.items():
-        image = _picture(run.folder, entries[0].files.get("image"))
+        image = picture_of(run.folder, entries[0].files.get("image"))
         copies = tuple(c for e in sorted(entries, key=lambda e: e.draws) if (c := _copy(run.folder, e)))
         if image and copies:
             made.append(Card(place, run.label, perturbation, plain(severity), copies[0].entry, image, copies))
@@ -141,10 +141,10 @@ def _cards_of(place: int, run: Reading) -> list[Card]:
 
 
 def _copy(folder: Path, entry: GalleryEntry) -> Copy | None:
-    picture = _picture(folder, entry.files.get("copy"))
+    picture = picture_of(folder, entry.files.get("copy"))
     if picture is None:
         return None
-    other = _picture(folder, entry.files.get("other"))
+    other = picture_of(folder, entry.files.get("other"))
     return Copy(
         entry.draws, entry, picture, other, flips=entry.prediction != entry.prediction_copy,
         distances=_bars(entry.change, entry.other_distance), pixels=_bars(entry.pixel_change, entry.pixel_other),
@@ -157,7 +157,7 @@ def _bars(copy: float, other: float | None) -> tuple[Bar, ...]:
     return (own,) if other is None else (own, Bar("other", number(other), other / longest))
 
 
-def _picture(folder: Path, name: str | None) -> Picture | None:
+def picture_of(folder: Path, name: str | None) -> Picture | None:
     """A PNG or JPEG of the run folder itself; None where it is missing, outside, or something else."""
     if name is None:
         return None

@@ -1,9 +1,26 @@
-"""Paired differences between runs, as the page and the terminal show them."""
+"""Paired differences between sides, as the page and the terminal show them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from semcon.core.difference import LEVEL, OVERALL, Difference
+from semcon.report.numbers import DASH, decimals, number, plain, words
+from semcon.report.reading import FAMILIES, QUANTITIES
+
+MOST = 40
+FIRST, DECISIONS, CRITICAL, REPRESENTATION = "overall", "decisions", "critical", "representation"
+TITLES = {
+    FIRST: "Over all perturbations and by family",
+    DECISIONS: "Decisions: flips and accuracy, tested",
+    CRITICAL: "By how much the critical severity moved",
+    REPRESENTATION: "How far the output moves",
+}
+_GROUP = {
+    "flip": DECISIONS, "accuracy": DECISIONS, "critical_severity": CRITICAL, "relative_change": REPRESENTATION,
+    "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -20,11 +37,42 @@ class DifferenceRow:
     mean: float | None
     low: float | None = None
     high: float | None = None
+    group: str = FIRST
+    harmful: int | None = None
+    beneficial: int | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def tested(self) -> str:
+        """The adjusted p value, for people."""
+        if self.p_holm is None:
+            return ""
+        return "< 0.001" if self.p_holm < 0.001 else f"{self.p_holm:.2g}" if self.p_holm < 0.1 else f"{self.p_holm:.2f}"
+
+    @property
+    def clear(self) -> bool:
+        """Whether the adjusted test says that it is more than chance."""
+        return self.p_holm is not None and self.p_holm < LEVEL
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that belong together: those shown at once, and the rest."""
+
+    title: str
+    rows: tuple[DifferenceRow, ...]
+    rest: tuple[DifferenceRow, ...]
+
+    @property
+    def tested(self) -> bool:
+        """Whether some of its rows count decisions."""
+        return any(row.p_holm is not None for row in self.rows)
 
 
 @dataclass(frozen=True)
 class DifferenceTable:
-    """One run against the first."""
+    """One side against the first. `opening`: what came out, in words."""
 
     title: str
     first: str
@@ -32,15 +80,92 @@ class DifferenceTable:
     caption: str
     rows: tuple[DifferenceRow, ...]
     left_out: str
+    opening: tuple[str, ...] = ()
+
+    @property
+    def groups(self) -> list[Group]:
+        """The rows by what they are about; the largest of each at once, the rest behind a click."""
+        found: list[Group] = []
+        for name, title in TITLES.items():
+            rows = [row for row in self.rows if row.group == name]
+            most = len(rows) if name == CRITICAL else MOST
+            if rows:
+                found.append(Group(title, tuple(rows[:most]), tuple(rows[most:])))
+        return found
 
 
-HEADER = ("minuend", "subtrahend", "what", "quantity", "difference", "low", "high", "key")
+HEADER = (
+    "minuend", "subtrahend", "what", "quantity", "difference", "low", "high", "key", "harmful", "beneficial", "p",
+    "p_holm",
+)  # fmt: skip
 
 
 def difference_rows(tables: Sequence[DifferenceTable]) -> list[tuple[str | float | None, ...]]:
     """The differences, exact, for the CSV."""
     return [
-        (table.second, table.first, row.what, row.quantity, row.mean, row.low, row.high, row.key)
+        (
+            table.second, table.first, row.what, row.quantity, row.mean, row.low, row.high, row.key, row.harmful,
+            row.beneficial, row.p, row.p_holm,
+        )
         for table in tables
         for row in table.rows
-    ]
+    ]  # fmt: skip
+
+
+def difference_table(
+    labels: tuple[str, str], profile: Sequence[Difference], differences: Sequence[Difference], *,
+    opening: tuple[str, ...], primary: str, left_out: Sequence[str],
+) -> DifferenceTable:  # fmt: skip
+    """The profile and accuracy first, then decisions, critical severities and the output, the largest first."""
+    shown = [
+        one for one in differences
+        if one.quantity in _GROUP and one.subset == "all"
+        and (one.representation is None or f"{one.representation}.{one.distance}" == primary)
+    ]  # fmt: skip
+    clean = [one for one in shown if one.perturbation is None]
+    rest = [one for one in shown if one.perturbation is not None]
+    rest.sort(key=lambda one: -abs(one.difference or 0) if one.quantity != "critical_severity" else 0)
+    first = [one for one in (*clean, *profile) if one.quantity in _GROUP]
+    first.sort(key=lambda one: one.perturbation not in (None, OVERALL))
+    rows = [_row(one, FIRST) for one in first] + [_row(one, _GROUP[one.quantity]) for one in rest]
+    images = max((one.samples for one in differences), default=0)
+    first_name, second_name = labels
+    return DifferenceTable(
+        title=f"{second_name} minus {first_name}", first=first_name, second=second_name, rows=tuple(rows),
+        caption=f"{second_name} minus {first_name}, {images} images", left_out=", ".join(left_out), opening=opening,
+    )  # fmt: skip
+
+
+def _row(one: Difference, group: str) -> DifferenceRow:
+    name = one.perturbation or "untouched"
+    severity = "" if one.severity is None else f" {plain(one.severity)}"
+    worst = ", worst case" if one.draws == "worst" else ""
+    title = (
+        "all perturbations" if name == OVERALL else FAMILIES.get(name, words(name)) if group == FIRST else words(name)
+    )
+    return DifferenceRow(
+        key=f"{group}|{name}|{severity.strip()}|{one.draws}|{one.quantity}", what=f"{title}{severity}{worst}",
+        quantity=QUANTITIES.get(one.quantity, one.quantity), first=_value(one.first, one.beyond[0]),
+        second=_value(one.second, one.beyond[1]), difference=_told(one),
+        sign={1: "plus", -1: "minus", 0: ""}[one.sign], mean=one.difference, low=one.low, high=one.high, group=group,
+        harmful=one.harmful, beneficial=one.beneficial, p=one.p, p_holm=one.p_holm,
+    )  # fmt: skip
+
+
+def _value(value: float | None, beyond: float | None) -> str:
+    return f"beyond {plain(beyond)}" if value is None and beyond is not None else number(value)
+
+
+def _told(one: Difference) -> str:
+    """`-0.43 [-0.45, -0.41]`; beyond the ladder only the end that is known."""
+    known = [value for value in (one.difference, one.low, one.high) if value is not None]
+    places = decimals(*known)
+    low, high = (None if end is None else f"{end:+.{places}f}" for end in (one.low, one.high))
+    if one.difference is None:
+        if low is not None:
+            return f"more than {low}" if high is None else f"between {low} and {high}"
+        return DASH if high is None else f"less than {high}"
+    text = f"{one.difference:+.{places}f}"
+    if low is None and high is None:
+        return text
+    return f"{text} [{low or 'not known'}, {high or 'not known'}]"

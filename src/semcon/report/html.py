@@ -15,6 +15,7 @@ from markupsafe import Markup
 from semcon.report.cards import Card, cards, fitting
 from semcon.report.classes import HEADER as CLASS_HEADER
 from semcon.report.classes import class_rows, heat_maps
+from semcon.report.cost import CostTable
 from semcon.report.curves import HEADER as CURVE_HEADER
 from semcon.report.curves import curve_groups, curve_rows
 from semcon.report.depth import HEADER as DEPTH_HEADER
@@ -23,6 +24,7 @@ from semcon.report.differences import HEADER as DIFFERENCE_HEADER
 from semcon.report.differences import DifferenceTable, difference_rows
 from semcon.report.downloads import csv_uri
 from semcon.report.meanings import MEANINGS, READING
+from semcon.report.mended import ChangedGallery
 from semcon.report.numbers import counted, duration, interval, number, plain, sentence, short, words
 from semcon.report.profile_table import HEADER as PROFILE_HEADER
 from semcon.report.profile_table import profile_rows, profile_table
@@ -51,10 +53,15 @@ class Fact:
     note: str
 
 
-def render(runs: Sequence[Reading], differences: Sequence[DifferenceTable] = (), *, limit: int = LIMIT) -> str:
+def render(
+    runs: Sequence[Reading], differences: Sequence[DifferenceTable] = (), *, cost: CostTable | None = None,
+    changed: Sequence[ChangedGallery] = (), limit: int = LIMIT,
+) -> str:  # fmt: skip
     """The page as text, at most `limit` bytes: with too many pictures it shows fewer cards, and says so."""
     template = _environment().get_template("page.html.j2")
-    context = _context(runs, differences)
+    pictures = [gallery.within(limit // 3 // len(changed)) for gallery in changed]
+    context = _context(runs, differences) | {"cost": cost, "changed": pictures}
+    context["sections"] = _sections(runs, context)
     every = cards(runs)
     page = template.render(**context, **_gallery(runs, every, []))
     room = limit - len(page.encode()) - _MARGIN
@@ -107,7 +114,6 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
         "style": Markup(environment.get_template("style.css.j2").render()),
         "script": Markup(script),
         "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "sections": _sections(runs, bool(differences), bool(maps), bool(layers)),
         "facts": _facts(runs[0]),
         "alarm": _alarm(runs),
         "labelled": any(run.record.data.labelled for run in runs),
@@ -132,14 +138,17 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
     }
 
 
-def _sections(runs: Sequence[Reading], differences: bool, classes: bool, layers: bool) -> list[Section]:
+def _sections(runs: Sequence[Reading], context: dict[str, Any]) -> list[Section]:
     several = len(runs) > 1
+    changed = any(gallery.cases for gallery in context["changed"])
     wanted = [
-        (True, Section("profile", "Profile", "Continuity profile")),
-        (differences, Section("differences", "Differences", "Paired differences")),
+        (True, Section("profile", "Profile", "Profiles side by side" if several else "Continuity profile")),
+        (context["differences"], Section("differences", "Differences", "Paired differences")),
+        (changed, Section("changed", "Mended and worse", "Mended, and got worse")),
+        (context["cost"], Section("cost", "Cost", "What it cost")),
         (True, Section("curves", "Severity", "Change against severity")),
-        (layers, Section("depth", "Layers", "Where in the network the change arises")),
-        (classes, Section("classes", "Classes", "By class")),
+        (context["depths"], Section("depth", "Layers", "Where in the network the change arises")),
+        (context["heat_maps"], Section("classes", "Classes", "By class")),
         (True, Section("findings", "Findings", "Findings")),
         (True, Section("gallery", "Gallery", "Gallery")),
         (True, Section("meanings", "Meaning", "What the figures mean")),

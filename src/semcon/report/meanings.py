@@ -97,4 +97,12 @@ READING = (
         "Each entry is the mean over the family's perturbations and measured severities, random draws. Profiles are "
         "comparable only between runs with the same perturbations, severities, canvas and images.",
     ),
+    (
+        "Better, worse and p",
+        "Between two runs an image counts as worse where its prediction flips (or is wrong) on more of its copies than "
+        "before, as better where on fewer. p is the exact chance of so uneven a split if worse and better were equally "
+        "likely: McNemar's test for one draw, a sign test over images for several, whose draws depend on each other. "
+        "Holm's adjustment keeps the chance of any false claim among all rows at the level. With several training "
+        "seeds on a side the interval widens by Student's t over the seeds, and p is the larger of the two tests.",
+    ),
 )

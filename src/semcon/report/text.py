@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from semcon.core.record import Estimate
+from semcon.report.cost import CostTable
 from semcon.report.differences import DifferenceTable
 from semcon.report.numbers import counted, decimals, interval, number, plain, sentence, words
 from semcon.report.profile_table import Cell, ProfileTable, profile_table
@@ -22,15 +23,25 @@ _KEPT = ("relative_change", "flip", "accuracy", "discontinuity", "within_class_c
 _STYLES = {"issue": "bold red", "warning": "yellow", "note": "cyan"}
 
 
-def show(console: Console, runs: Sequence[Reading], differences: Sequence[DifferenceTable] = ()) -> None:
+def show(
+    console: Console, runs: Sequence[Reading], differences: Sequence[DifferenceTable] = (),
+    cost: CostTable | None = None,
+) -> None:  # fmt: skip
     """Print runs, side by side where there are several. Errors: none; names are shown, never obeyed."""
     for run in runs:
         _heading(console, run)
+    for table in differences:
+        console.print()
+        for sentence_ in table.opening:
+            console.print(Text(visible(sentence_)))
     console.print()
     console.print(_profile(console, runs))
     for table in differences:
         console.print()
         console.print(_differences(console, table))
+    if cost is not None:
+        console.print()
+        console.print(_cost(cost))
     for run in runs:
         several = len(runs) > 1
         if not several:
@@ -153,19 +164,38 @@ def _most_affected(console: Console, run: Reading) -> Table:
 
 
 def _differences(console: Console, table: DifferenceTable, most: int = 12) -> Table:
-    """The first rows; both runs' own figures only where there is room."""
+    """The first rows of each group; both sides' own figures, and the tests, only where there is room."""
     made = _table(visible(table.caption))
-    titles = ["what", "quantity", visible(table.first), visible(table.second), "difference"]
-    shown = [0, 1, 4] if 66 + sum(max(9, len(title)) for title in titles[2:4]) > console.width else [0, 1, 2, 3, 4]
+    titles = ["what", "quantity", visible(table.first), visible(table.second), "difference", "better", "worse", "p"]
+    named = sum(max(9, len(title)) for title in titles[2:4])
+    tested = any(row.p_holm is not None for row in table.rows)
+    shown = [0, 1, *((2, 3) if 66 + named <= console.width else ()), 4]
+    room = console.width - 66 - (named if len(shown) > 3 else 0)
+    shown += [5, 6, 7] if tested and room >= 26 else [7] if tested and room >= 9 else []
     for place in shown:
         made.add_column(titles[place], overflow="fold")
-    for row in table.rows[:most]:
+    each = most if len(table.groups) == 1 else 5
+    rows = [row for group in table.groups for row in group.rows[:each]]
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
         style = "bold" if row.sign else "dim"
+        counts = ["" if count is None else str(count) for count in (row.beneficial, row.harmful)]
         cells = [*map(Text, (row.what, row.quantity, row.first, row.second)), Text(row.difference, style)]
-        made.add_row(*(cells[place] for place in shown))
-    if len(table.rows) > most:
-        made.caption = f"{len(table.rows) - most} more in the report"
-        made.caption_justify = "left"
+        cells += [*map(Text, counts), Text(row.tested, "bold" if row.clear else "dim")]
+        end = following is not None and following.group != row.group
+        made.add_row(*(cells[place] for place in shown), end_section=end)
+    notes = ["better, worse: images; p: exact, Holm-adjusted"] if 7 in shown else []
+    if len(table.rows) > len(rows):
+        notes.append(f"{len(table.rows) - len(rows)} more in the report")
+    made.caption, made.caption_justify = "; ".join(notes), "left"
+    return made
+
+
+def _cost(cost: CostTable) -> Table:
+    made = _table("cost")
+    for title in ("", *cost.labels):
+        made.add_column(Text(visible(title)), overflow="fold")
+    for row in cost.rows:
+        made.add_row(*map(Text, (row.title, *map(visible, row.values))))
     return made
 
 

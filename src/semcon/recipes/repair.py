@@ -1,0 +1,174 @@
+"""`semcon repair`: flags to a mended checkpoint with its proof; the Python door `semcon.repair`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from semcon.core.errors import SemconError
+from semcon.core.registry import load
+from semcon.gate import parse_rule
+from semcon.progress import Progress, Silent
+from semcon.recipes.audit import BUDGETS, BudgetName, parse_data, parse_model, parse_trials, read_classes
+from semcon.recipes.train import network_record, perturbation_limit, validated
+
+if TYPE_CHECKING:
+    from semcon.core.concepts import Dataset
+    from semcon.loading import Scan
+    from semcon.neighbourhood import Neighbourhood
+    from semcon.repair_run import Images, Repaired
+    from semcon.subject import Subject
+    from semcon.wish import Wish
+
+OPPOSITE = "a wish says what shall hold, such as 'accuracy >= -1' or 'gaussian_noise:0.05 flip <= 0.1'"
+WISHED = {
+    "relative_change": "<", "within_class_change": "<", "discontinuity": "<", "any_nearer_20": "<", "flip": "<",
+    "confidence_drop": "<", "accuracy": ">",
+}  # fmt: skip
+
+
+def parse_wish(text: str) -> Wish:
+    """`accuracy >= -1` (points against the original), or `PERTURBATION:SEVERITY QUANTITY <= NUMBER`.
+
+    Errors: `SemconError` showing the form, or for a wish in the wrong direction.
+    """
+    from semcon.wish import Wish
+
+    rule = parse_rule(text)
+    if rule.quantity not in WISHED or rule.gauge is not None or rule.draws == "worst":
+        raise SemconError(f"cannot wish for {text!r}: {OPPOSITE}; quantities: {', '.join(WISHED)}")
+    if rule.operator[0] != WISHED[rule.quantity]:
+        raise SemconError(f"the wish {text!r} asks for a worse network: {OPPOSITE}")
+    if rule.perturbation is None and rule.quantity != "accuracy":
+        raise SemconError(f"the wish {text!r} names no perturbation: {OPPOSITE}")
+    if rule.perturbation is not None and rule.severity is None:
+        raise SemconError(f"the wish {text!r} names no severity: {OPPOSITE}")
+    if rule.perturbation is not None and rule.severity is not None:
+        load("perturbations", rule.perturbation)().check_severity(rule.severity)
+    if rule.perturbation is None and rule.threshold > 0:
+        raise SemconError(f"the wish {text!r} asks for more accuracy than the original has: expected at most 0 points")
+    return Wish(rule.text, rule.quantity, rule.perturbation, rule.severity, rule.operator, rule.threshold)
+
+
+class RepairRecipe(BaseModel):
+    """The settings of one repair, validated. Names as the flags of `semcon repair`.
+
+    `wish`: `accuracy >= -1` (points against the original; without labels, agreement with it), or
+    `gaussian_noise:0.05 relative_change <= 0.2`. `perturb`: what to mend, `NAME:SEVERITY`; by default what the wishes
+    name, else the axes that fail. `judge`: images to judge by, opened once; by default a third of `data`. `copies`:
+    weight of the original's prediction on the perturbed images. `budget`, `limit`: of the judge's audits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model: Any
+    data: Any
+    judge: Any = None
+    wish: tuple[str, ...] = ("accuracy >= -1",)
+    perturb: tuple[str, ...] = ()
+    weights: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    size: int | None = Field(default=None, ge=8, le=4096)
+    classes: str | None = None
+    skip_bad: bool = False
+    epochs: float = Field(default=9.0, gt=0)
+    batch_size: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=0.02, gt=0)
+    alpha: float = Field(default=4.0, gt=0)
+    copies: float = Field(default=1.0, ge=0)
+    share: float = Field(default=1.0, gt=0, le=1)
+    looks: int = Field(default=12, ge=1)
+    budget: BudgetName = "fast"
+    device: str = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    workers: int | None = Field(default=None, ge=1)
+
+
+def repair_recipe(settings: dict[str, Any]) -> RepairRecipe:
+    """A validated recipe. Errors: `UnknownNameError`, `SemconError`, as `train_recipe`."""
+    return validated(RepairRecipe, settings)
+
+
+def repair(
+    recipe: RepairRecipe | dict[str, Any], *, out: str | Path = "repair", resume: bool = False,
+    progress: Progress | None = None, command: str = "",
+) -> Repaired:  # fmt: skip
+    """Fine-tune a checkpoint until the wishes are met, and prove it on images that it never saw.
+
+    The run folder holds the repaired weights, also in the format they came in, the audits `before` and `after` on the
+    judge's images, and the frontier in `repair.json`. Errors: `SemconError` says what to do.
+    """
+    from semcon.built import build_subject
+    from semcon.repair_run import RepairRequest, run_repair
+
+    own = recipe if isinstance(recipe, RepairRecipe) else repair_recipe(recipe)
+    folder, told = Path(out), progress or Silent()
+    if folder.exists():
+        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
+    wishes = tuple(parse_wish(text) for text in own.wish)
+    if not wishes:
+        raise SemconError(f"nothing is wished: {OPPOSITE}")
+    near = _neighbourhood(own, wishes)
+    source = parse_model(own.model, own.weights)
+    images, common = _scanned(own.data, own, told)
+    judged = None if own.judge is None else _scanned(own.judge, own, told)[0]
+    names = None if own.classes is None else read_classes(own.classes)
+    subject = build_subject(
+        source.build(), mean=own.mean, std=own.std, size=own.size, classes=names, device=own.device, precision="32",
+        common_size=common, name=None,
+    )  # fmt: skip
+    limits: dict[str, float] = getattr(images[0], "severity_limits", {})
+    request = RepairRequest(
+        wishes, parse_trials((), BUDGETS[own.budget], limits), near, network_record(source), _plain(own), folder,
+        epochs=own.epochs, batch_size=own.batch_size, learning_rate=own.learning_rate, alpha=own.alpha,
+        copies=own.copies, share=own.share, looks=own.looks, seed=own.seed, weights=own.weights, workers=own.workers,
+        resume=resume, classes_given=names is not None, budget=own.budget, command=command,
+    )  # fmt: skip
+    return run_repair(
+        subject, _as_images(subject, images, given=names is not None),
+        None if judged is None else _as_images(subject, judged, given=names is not None), request, told,
+    )  # fmt: skip
+
+
+def _neighbourhood(recipe: RepairRecipe, wishes: Sequence[Wish]) -> Neighbourhood | None:
+    """What is named: by --perturb, else by the wishes (at the highest severity wished for)."""
+    from semcon.neighbourhood import Neighbourhood
+
+    limits = dict(perturbation_limit(text) for text in recipe.perturb)
+    if not limits:
+        for wish in wishes:
+            if wish.perturbation is not None and wish.severity is not None:
+                limits[wish.perturbation] = max(wish.severity, limits.get(wish.perturbation, 0.0))
+    return Neighbourhood.of(tuple(limits), tuple(limits.values())) if limits else None
+
+
+def _scanned(data: Any, recipe: RepairRecipe, progress: Progress) -> tuple[tuple[Dataset, Scan], tuple[int, int] | None]:
+    from semcon.loading import scan
+
+    dataset = parse_data(data, None)
+    with progress.task("reading", total=len(dataset)):
+        found = scan(dataset, workers=recipe.workers, skip_bad=recipe.skip_bad, advance=progress.advance)
+    return (dataset, found), found.common_size
+
+
+def _as_images(subject: Subject, scanned: tuple[Dataset, Scan], *, given: bool) -> Images:
+    import torch
+
+    from semcon.repair_run import Images
+    from semcon.training_run import labels_of
+
+    dataset, found = scanned
+    if bool((found.labels < 0).any()):
+        return Images(dataset, found, torch.full_like(found.labels, -1))
+    return Images(dataset, found, labels_of(subject, dataset, found, given=given))
+
+
+def _plain(recipe: RepairRecipe) -> dict[str, Any]:
+    return {name: _text(value) for name, value in recipe}
+
+
+def _text(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value if isinstance(value, str | int | float | None) else str(type(value))

@@ -1,0 +1,104 @@
+"""The first sentences of a comparison: what came out, in words that are true whatever the numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from semcon.core.difference import LEVEL, Difference
+from semcon.report.numbers import counted, decimals, number
+from semcon.report.text import visible
+
+
+def opening(
+    labels: tuple[str, str], differences: Sequence[Difference], overall: Sequence[Difference], at_chance: Sequence[str]
+) -> tuple[str, ...]:
+    """Flips by perturbation, relative change overall, accuracy, and what the intervals are over.
+
+    `labels`: of the first side and the second; `at_chance`: those that know no more than chance.
+    """
+    labels = visible(labels[0]), visible(labels[1])
+    found = (
+        _flips(labels, differences), _relative(overall), _accuracy(differences),
+        *(f"{visible(name)} is at chance: its continuity means nothing, read the findings." for name in at_chance),
+        _seeds(labels, differences),
+    )  # fmt: skip
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _flips(labels: tuple[str, str], differences: Sequence[Difference]) -> str:
+    """Under how many perturbations the second flips less, more, or neither is beyond chance."""
+    first, second = labels
+    signs: dict[str, set[int]] = {}
+    for one in differences:
+        if one.quantity == "flip" and one.draws == "random" and one.perturbation and one.p_holm is not None:
+            clear = one.p_holm < LEVEL and one.difference is not None and one.difference != 0
+            sign = (1 if (one.difference or 0) > 0 else -1) if clear else 0
+            signs.setdefault(one.perturbation, set()).add(sign)
+    if not signs:
+        return "How often predictions flip was not compared."
+    total = counted(len(signs), "perturbation")
+    less = sum(-1 in found and 1 not in found for found in signs.values())
+    more = sum(1 in found and -1 not in found for found in signs.values())
+    both = sum({-1, 1} <= found for found in signs.values())
+    level = f"(Holm-adjusted p < {LEVEL})"
+    rest = len(signs) - less - more - both
+    if rest == len(signs):
+        under = "the perturbation" if rest == 1 else f"any of {total}"
+        return f"{second} is not shown to flip more or less than {first} under {under} (Holm-adjusted p ≥ {LEVEL})."
+    if less or not more:
+        start = f"{second} flips less than {first} under {less} of {total} {level}, more under {more}"
+    else:
+        start = f"{second} flips more than {first} under {more} of {total} {level}, less under {less}"
+    if both:
+        start += f", and less at some severities but more at others under {both}"
+    other = "the other" if rest == 1 else f"the other {rest}"
+    return f"{start}; under {other} chance could explain the difference." if rest else f"{start}."
+
+
+def _relative(overall: Sequence[Difference]) -> str:
+    found = next((one for one in overall if one.quantity == "relative_change"), None)
+    if found is None or found.difference is None:
+        return ""
+    values = f"from {number(found.first)} to {number(found.second)}"
+    change = _signed(found, 1, "")
+    start = "Over all perturbations and severities relative change"
+    if found.sign:
+        return f"{start} {'rose' if found.sign > 0 else 'fell'} {values} ({change})."
+    return f"{start} is not known to differ: {values} ({change})."
+
+
+def _accuracy(differences: Sequence[Difference]) -> str:
+    found = next((one for one in differences if one.quantity == "accuracy" and one.perturbation is None
+                  and one.subset == "all"), None)  # fmt: skip
+    if found is None or found.difference is None:
+        return (
+            "Accuracy on the untouched images is not known for both, so these figures must not rank models: an output "
+            "that says nothing does not move either."
+        )
+    told = f"Accuracy on the untouched images changed by {_signed(found, 100, ' points')}"
+    values = f", from {number(found.first)} to {number(found.second)}"
+    counts = ""
+    if found.beneficial is not None and found.harmful is not None:
+        counts = f"; {counted(found.beneficial, 'image')} better, {found.harmful} worse"
+    return f"{told}{values}{counts}{'' if found.sign else '; chance could explain that'}."
+
+
+def _signed(one: Difference, scale: float, unit: str) -> str:
+    """`-0.43 [-0.45, -0.41]`, in `scale`: 100 for points."""
+    value, low, high = (None if v is None else scale * v for v in (one.difference, one.low, one.high))
+    places = 1 if scale == 100 else decimals(value, low, high)
+    text = f"{value:+.{places}f}{unit}"
+    return text if low is None or high is None else f"{text} [{low:+.{places}f}, {high:+.{places}f}]"
+
+
+def _seeds(labels: tuple[str, str], differences: Sequence[Difference]) -> str:
+    seeds = next((one.seeds for one in differences), (1, 1))
+    if seeds == (1, 1):
+        return ""
+    if seeds[0] == seeds[1]:
+        return f"Intervals and tests are over images and over {seeds[0]} training seeds of each, paired in order."
+    told = "Intervals and tests are over images and over training seeds"
+    if 1 not in seeds:
+        return f"{told}, {seeds[0]} of {labels[0]} and {seeds[1]} of {labels[1]}."
+    place = seeds.index(1)
+    return f"{told} of {labels[1 - place]}, {seeds[1 - place]}; {labels[place]} is one network, taken as it is."

@@ -1,0 +1,43 @@
+"""Splits by a keyed hash of the image: the same image is always on the same side, copies of it too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semcon.core.errors import SemconError
+from semcon.keyed import Keys
+
+FEWEST = 300
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a scan: to fit, to select by, and to judge with; `judge` is empty where other images judge."""
+
+    fit: Tensor
+    select: Tensor
+    judge: Tensor
+
+
+def split(ids: Tensor, seed: int, *, judge: bool) -> Split:
+    """(N,) sample ids -> rows. Selection gets a fifth, from 100 to 1000 images; the judge, where wanted, a third.
+
+    Errors: `SemconError` for fewer than 300 different images.
+    """
+    unique = ids.unique()
+    if len(unique) < FEWEST:
+        wanted = "fit, select and judge" if judge else "fit and select"
+        raise SemconError(
+            f"{len(unique)} different images are too few to split into {wanted}: expected {FEWEST} or more"
+        )
+    order = unique[Keys(unique, seed, scope="split").bits("split").argsort(stable=True)]
+    held = min(1000, max(100, len(unique) // 5))
+    apart = len(unique) // 3 if judge else 0
+
+    def rows(members: Tensor) -> Tensor:
+        return torch.nonzero(torch.isin(ids, members)).flatten()
+
+    return Split(rows(order[held + apart :]), rows(order[:held]), rows(order[held : held + apart]))

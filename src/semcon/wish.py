@@ -1,0 +1,141 @@
+"""Wishes: what a network should be like, as rules on figures; measured on the selection split, never on the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from semcon.core.errors import SemconError
+from semcon.core.record import Estimate
+from semcon.core.summary import Summary, to_estimates
+from semcon.core.table import SampleTable
+from semcon.evaluations.continuity import Continuity
+from semcon.loading import Batch
+from semcon.measure import Plan, Trial
+from semcon.pool import Pool
+from semcon.progress import Silent
+from semcon.references import Index
+from semcon.subject import Subject
+
+Integers = npt.NDArray[np.int64]
+ACCURACY = "accuracy"
+DISTANCES = ("relative_change", "within_class_change", "flip", "discontinuity", "any_nearer_20", "confidence_drop")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """`quantity` (of `perturbation` at `severity`) `operator` `threshold`.
+
+    Without a perturbation the quantity is `accuracy`, in points against the original: -1 is one point less.
+    """
+
+    text: str
+    quantity: str
+    perturbation: str | None
+    severity: float | None
+    operator: str
+    threshold: float
+
+    def shortfall(self, value: float) -> float:
+        """How far a value misses the wish, 0 or less where it is met, in the quantity's unit."""
+        return value - self.threshold if self.operator in ("<", "<=") else self.threshold - value
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one look at the selection split found: a value and a standard error per wish, in its unit."""
+
+    values: tuple[float, ...]
+    errors: tuple[float, ...]
+    change: float
+    flip: float
+    accuracy: float
+
+    def meets(self, wishes: Sequence[Wish]) -> bool:
+        """Whether every wish is met by the estimate itself."""
+        return all(wish.shortfall(value) <= 0 for wish, value in zip(wishes, self.values, strict=True))
+
+
+class Selection:
+    """The selection split, looked at through a network in evaluation mode with the audit's own engine."""
+
+    def __init__(self, pool: Pool, trials: tuple[Trial, ...], wishes: Sequence[Wish], plan: Plan) -> None:
+        self.pool, self.wishes, self.plan = pool, tuple(wishes), plan
+        self.trials = trials
+        self.index = Index(pool.scan.ids, pool.labels.cpu())
+        self.original: Integers | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether accuracy is against labels; else it is agreement with the original."""
+        return self.index.labelled
+
+    def look(self, subject: Subject) -> Standing:
+        """Measure. The first look is the original, which later ones are held against."""
+        table = self._measured(subject)
+        images = table.images.sort("position")
+        predictions = images["prediction"].cast(int).to_numpy()
+        if self.original is None:
+            self.original = predictions
+        right = self._right(predictions)
+        gain = 100 * (right - self._right(self.original))
+        estimates = [
+            one
+            for figures in Summary(table, self.plan.seed, self.plan.primary.name, subsets="all").figures()
+            for one in to_estimates(figures)
+        ]
+        found = [self._value(wish, gain, estimates) for wish in self.wishes]
+        return Standing(
+            tuple(value for value, _ in found), tuple(error for _, error in found),
+            _mean(estimates, "relative_change", self.plan.primary.name), _mean(estimates, "flip", None),
+            float(right.mean()),
+        )  # fmt: skip
+
+    def _right(self, predictions: Integers) -> npt.NDArray[np.float64]:
+        truth = self.index.labels.numpy() if self.labelled else self.original
+        return (predictions == truth).astype(np.float64)
+
+    def _value(
+        self, wish: Wish, gain: npt.NDArray[np.float64], estimates: Sequence[Estimate]
+    ) -> tuple[float, float]:  # fmt: skip
+        if wish.perturbation is None:
+            return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
+        for one in estimates:
+            gauge = one.representation is None or f"{one.representation}.{one.distance}" == self.plan.primary.name
+            if (one.perturbation, one.severity, one.quantity) == (wish.perturbation, wish.severity, wish.quantity) and (
+                gauge and one.mean is not None and one.low is not None and one.high is not None
+            ):
+                return one.mean, (one.high - one.low) / 3.92
+        raise SemconError(f"the wish {wish.text!r} cannot be measured on these images: {wish.quantity} is undefined")
+
+    def _measured(self, subject: Subject) -> SampleTable:
+        parts: list[SampleTable] = []
+        evaluation = Continuity(self.plan)
+        evaluation.run(
+            subject, self.index, self._read, skip=set(), keep=parts.append, progress=Silent(),
+        )  # fmt: skip
+        return SampleTable.concat(parts)
+
+    def _read(self, rows: Sequence[int]) -> list[Batch]:
+        index = torch.tensor(list(rows))
+        size = 256
+        return [
+            Batch(self.pool.take(part), part, self.index.ids[part], self.index.labels[part], ("",) * len(part))
+            for part in index.split(size)
+        ]
+
+
+def _mean(estimates: Sequence[Estimate], quantity: str, gauge: str | None) -> float:
+    values = [
+        one.mean
+        for one in estimates
+        if one.quantity == quantity
+        and one.mean is not None
+        and one.perturbation is not None
+        and (gauge is None or f"{one.representation}.{one.distance}" == gauge)
+    ]
+    return float(np.mean(values)) if values else float("nan")
