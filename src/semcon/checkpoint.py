@@ -41,7 +41,7 @@ class Checkpoint:
 
 
 class Metrics:
-    """JSON lines, flushed line by line; `size` in bytes is kept in the checkpoint, so that a resumed run has no doubles."""
+    """JSON lines, flushed line by line; a checkpoint keeps `size` in bytes, so that a resumed run has no doubles."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,10 +58,12 @@ class Metrics:
         self.size += len(text.encode())
 
     def cut(self, size: int) -> None:
-        """Forget what came after a checkpoint."""
+        """Forget what came after a checkpoint; after a power cut also a last line that is not whole."""
+        self.size = 0
         if self.path.exists():
-            os.truncate(self.path, size)
-        self.size = size if self.path.exists() else 0
+            kept = self.path.read_bytes()[:size]
+            self.size = kept.rfind(b"\n") + 1
+            os.truncate(self.path, self.size)
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:

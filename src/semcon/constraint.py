@@ -25,7 +25,7 @@ from semcon.gathering import everywhere, gathered, rank
 from semcon.keyed import Keys
 from semcon.neighbourhood import Named, Neighbourhood
 from semcon.search import SearchSettings
-from semcon.viewing import PENULTIMATE, Viewer, to_logits
+from semcon.viewing import Viewer, to_logits
 
 MOMENTUM = 0.99  # of the running mean of the divisor
 Model = Callable[[Tensor], Any]
@@ -162,12 +162,15 @@ class ContinuityConstraint(nn.Module):
         """One forward pass with the layers that the constraint looks at."""
         own: Any = getattr(model, "view", None)
         if callable(own):
-            return own(x, self.layers)
+            seen: Any = own(x, self.layers)
+            return seen
         return self._viewer_of(model, x).view(x, lambda images: to_logits(model(images), len(images)), self.layers)
 
     @torch.no_grad()
     def copies(self, model: Model, x: Tensor, keys: Keys | None = None) -> Copies:
         """The perturbed samples of this step, without gradient; searched in evaluation mode where options say so."""
+        if self.step.device != x.device:
+            self.to(x.device)  # the counters only: a loop of one's own need not think of it
         keys = self._own_keys(x) if keys is None else keys.within("constraint")
         self.step += 1
         rows, weight = self._chosen(keys)
@@ -199,11 +202,17 @@ class ContinuityConstraint(nn.Module):
     def _divisor(self, number: int, distance: Distance, z: Tensor) -> Tensor:
         """Mean distance between different samples of the global batch, with its gradient, bounded from below."""
         every = everywhere(z)
+        if len(every) < 2:
+            raise SemconError(
+                "the relative penalty is divided by the distance between different samples, and this batch has one: "
+                "give at least 2 images, or Options(relative=False)"
+            )
         pairs = distance.pairwise(every, every)
-        mean = (pairs.sum() - pairs.diagonal().sum()) / max(1, len(every) * (len(every) - 1))
+        mean = (pairs.sum() - pairs.diagonal().sum()) / (len(every) * (len(every) - 1))
         with torch.no_grad():
             scale = self.scales[number]
-            self.scales[number] = torch.where(scale > 0, MOMENTUM * scale + (1 - MOMENTUM) * mean, mean.double())
+            moved = torch.where(scale > 0, MOMENTUM * scale + (1 - MOMENTUM) * mean, mean.double())
+            self.scales[number] = torch.where(mean.isfinite(), moved, scale)  # an overflow in half precision is no size
             floor = (self.options.floor * self.scales[number]).to(mean).clamp(min=torch.finfo(mean.dtype).tiny)
             if number == 0:
                 self.floored += (mean < floor).long()
@@ -231,12 +240,12 @@ class ContinuityConstraint(nn.Module):
         orders = gathered(order)
         count = math.ceil(self.options.share * len(orders) - 1e-9)
         last = orders.sort().values[count - 1]
-        return everyone[order <= last], len(orders) / count
+        return everyone[order <= last], len(orders) / int((orders <= last).sum())  # more than `count`: equal images
 
     def _viewer_of(self, model: Model, x: Tensor) -> Viewer:
         if self._viewer is None or self._viewer[0] is not model:
             module, last = (model if isinstance(model, nn.Module) else None), None
-            if module is not None and PENULTIMATE in self.layers:
+            if module is not None and {*self.layers} - {name for name, _ in module.named_modules()}:
                 with evaluating(module):
                     last = last_linear(module, x[:2])
             self._viewer = (model, Viewer(module, last))

@@ -53,11 +53,17 @@ class Neighbourhood:
         return cls(parts, limits, severities)
 
     def scaled(self, factor: float) -> Neighbourhood:
-        """The same with every limit times `factor`, as far as each perturbation goes."""
-        limits = tuple(
-            min(limit * factor, part.maximum) for limit, (_, part) in zip(self.limits, self.parts, strict=True)
-        )
-        return Neighbourhood(self.parts, limits, self.severities)
+        """The same with every limit times `factor`, as far as each perturbation goes; whole where it must be."""
+        chain = self.parts[0][1]
+        if isinstance(chain, Chain):
+            longer = Chain(chain.parts, _scaled(chain.parts, chain.limits, factor))
+            return Neighbourhood(((self.parts[0][0], longer),), self.limits, self.severities)
+        return Neighbourhood(self.parts, _scaled(self.parts, self.limits, factor), self.severities)
+
+    def search_passes(self, settings: SearchSettings) -> float:
+        """Forward passes that `worst` takes per image, as the mean over the perturbations."""
+        each = [settings.passes(part, gradients=settings.steps > 0) for _, part in self.parts]
+        return sum(each) / len(each)
 
     @torch.no_grad()
     def draw(self, x: Tensor, keys: Keys) -> Tensor:
@@ -125,6 +131,14 @@ def _named(perturbation: Named) -> tuple[str, Perturbation]:
     if isinstance(perturbation, str):
         return perturbation, load("perturbations", perturbation)()
     return type(perturbation).__name__, perturbation
+
+
+def _scaled(parts: Sequence[tuple[str, Perturbation]], limits: Sequence[float], factor: float) -> tuple[float, ...]:
+    wanted = [min(limit * factor, part.maximum) for limit, (_, part) in zip(limits, parts, strict=True)]
+    return tuple(
+        value if part.kind == "continuous" else max(1.0, float(round(value)))
+        for value, (_, part) in zip(wanted, parts, strict=True)
+    )
 
 
 def _limits(parts: Sequence[tuple[str, Perturbation]], given: float | Sequence[float] | None) -> list[float]:

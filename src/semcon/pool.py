@@ -66,7 +66,7 @@ class Pool:
         self.ids, self.labels = scan.ids.to(device), labels.to(device)
         size = 3 * canvas.height * canvas.width * len(scan.ids)
         free = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else FITS
-        self.x = self._held() if 4 * size <= free or size <= free else None
+        self.x = self._held(floats=4 * size <= free) if size <= free else None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -104,13 +104,16 @@ class Pool:
         x = self.take(rows) if x is None else x.to(self.device, non_blocking=True)
         return Load(x, self.labels[rows], Keys(self.ids[rows], seed, epoch, "train"), rows)
 
-    def _held(self) -> Tensor:
+    def _held(self, *, floats: bool) -> Tensor | None:
+        """All images, as bytes where that loses nothing; None where they are `floats` and those do not fit."""
         parts: list[Tensor] = []
         for batch in batches(
             self.dataset, self.canvas, self.scan, range(len(self.scan.ids)), batch_size=512, workers=self.workers
         ):
             coarse = (batch.x * 255).round().to(torch.uint8)
             exact = torch.equal(coarse.float().div_(255), batch.x)
+            if not exact and not floats:
+                return None
             if parts and (parts[0].dtype == torch.uint8) != exact:
                 parts = [part.float().div_(255) if part.dtype == torch.uint8 else part for part in parts]
                 exact = False

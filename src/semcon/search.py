@@ -36,6 +36,14 @@ class SearchSettings:
             return f"gradient {self.steps}x{self.restarts}"
         return f"best of {max(self.best_of, known)}"
 
+    def passes(self, perturbation: Perturbation, *, gradients: bool) -> int:
+        """Forward passes per image, the first draw's included; a backward pass counts as two."""
+        if perturbation.parameters == "fixed":
+            return 1
+        if gradients and searchable(perturbation):
+            return 1 + self.restarts * (3 * self.steps + 1)
+        return max(1, self.best_of)
+
 
 def searchable(perturbation: Perturbation) -> bool:
     """Whether gradient ascent over its parameters is possible: a bounded set, differentiable."""

@@ -16,8 +16,8 @@ from semcon.viewing import Viewer, to_logits
 class Student(nn.Module):
     """A network from the canvas (B, 3, H, W) in [0, 1] to logits (B, K), as `Subject` but to be trained.
 
-    `mean`, `std`: on [0, 1], one value or one per channel. `channels`: 1 feeds luminance. `penultimate`: the name of the
-    last linear layer.
+    `mean`, `std`: on [0, 1], one value or one per channel. `channels`: 1 feeds luminance. `penultimate`: the name of
+    the last linear layer.
     """
 
     mean: Tensor

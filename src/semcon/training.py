@@ -127,29 +127,36 @@ def _augmented(neighbourhood: Neighbourhood, x: Tensor, keys: Keys) -> Tensor:
 
 def train(
     student: Student, pool: Pool, objective: Objective, settings: Settings, *, folder: Path, progress: Progress,
-    observer: Observer | None = None,
+    observer: Observer | None = None, fabric: Any = None,
 ) -> Trained:  # fmt: skip
     """Train in place, from the folder's checkpoint where there is one; metrics and checkpoints go into `folder`.
 
+    `fabric`: of `launched(settings)`, where something has to be asked of all processes before.
     Errors: `SemconError` for fewer images than a batch, a loss that is not finite (the last good checkpoint stays), or
     a full disk.
     """
-    return Trainer(student, pool, objective, settings, folder, progress).run(observer)
+    return Trainer(student, pool, objective, settings, folder, progress, fabric).run(observer)
 
 
 class Trainer:
     """The parts of one run."""
 
     def __init__(
-        self, student: Student, pool: Pool, objective: Objective, settings: Settings, folder: Path, progress: Progress
-    ) -> None:
-        if len(pool) < settings.batch_size or settings.batch_size < 2 * processes():
+        self, student: Student, pool: Pool, objective: Objective, settings: Settings, folder: Path,
+        progress: Progress, fabric: Any = None,
+    ) -> None:  # fmt: skip
+        self.fabric = fabric or launched(settings)
+        if settings.batch_size < 2 * processes():
+            raise SemconError(
+                f"a batch of {settings.batch_size} of {len(pool)} images is too small: expected at least 2 images for "
+                f"each of {processes()} processes"
+            )
+        if len(pool) < settings.batch_size:
             raise SemconError(
                 f"{len(pool)} images do not fill one batch of {settings.batch_size}: give a smaller --batch-size"
             )
         self.pool, self.settings, self.folder, self.progress = pool, settings, folder, progress
         self.objective, self.student = objective, student
-        self.fabric = _fabric(settings)
         augment = tuple(Neighbourhood.of(name, limit) for name, limit in settings.augment)
         own = _Step(student, objective, augment)
         parameters = [p for p in student.parameters() if p.requires_grad]
@@ -202,7 +209,7 @@ class Trainer:
         terms: dict[str, Tensor] = self.step(load)
         loss = self.objective.total(terms)
         self.log.add(loss, terms)
-        if load.x.device.type == "cpu" and not bool(torch.isfinite(loss)):
+        if load.x.device.type == "cpu" and not bool(gathered(torch.isfinite(loss.detach())[None]).all()):
             self._refuse(step, load, terms)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
@@ -217,32 +224,44 @@ class Trainer:
         with torch.no_grad():
             figures, self.stopped = observer(self.student, self.done)
         self.student.train()
-        self.metrics.write({"step": self.done, "kind": "look", **figures})
+        self._tell({"step": self.done, "kind": "look", **figures})
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        if rank() == 0:
+            self.metrics.write(line)
 
     def _write_metrics(self, step: int, load: Load) -> None:
         figures = self.log.means()
         if not math.isfinite(figures["loss"]):
-            self._refuse(step, load, {name: torch.tensor(value) for name, value in figures.items()})
+            self._refuse(
+                step, load, {name: load.y.new_tensor(value, dtype=torch.float64) for name, value in figures.items()}
+            )
         rate = self.settings.rate(step)
         line = {"step": step + 1, "kind": "train", "epoch": load.keys.draw, "learning_rate": rate, **figures}
-        self.metrics.write({**line, "weights": self.objective.weights(), **_told(self.objective)})
+        self._tell({**line, "weights": self.objective.weights(), **_told(self.objective)})
 
     def _refuse(self, step: int, load: Load, terms: dict[str, Tensor]) -> None:
         rows = gathered(load.rows)
-        bad = [name for name, values in terms.items() if not bool(torch.isfinite(values).all())]
+        bad = [name for name, values in terms.items() if not bool(gathered(values.isfinite().all()[None]).all())]
         names = ", ".join(self.pool.titles(rows)[:3])
         raise SemconError(
             f"the loss is not finite at step {step + 1} (terms: {', '.join(bad) or 'none alone'}; batch of "
-            f"{len(rows)}: {names}, ...). The checkpoint of step {self.checkpoint.step} is kept in {self.folder}. Try a lower "
-            "learning rate or alpha, --clip 1, or look at these images"
+            f"{len(rows)}: {names}, ...). {self._kept}. Try a lower learning rate or alpha, --clip 1, or look at these "
+            "images"
         )
+
+    @property
+    def _kept(self) -> str:
+        if self.checkpoint.step == 0:
+            return "There is no checkpoint yet"
+        return f"The checkpoint of step {self.checkpoint.step} is kept in {self.folder}"
 
     def _save(self, observer: Observer | None) -> None:
         finite = all(bool(torch.isfinite(value).all()) for value in self.student.network.state_dict().values())
         if not finite:
             raise SemconError(
-                f"the weights are not finite at step {self.done}. The checkpoint of step {self.checkpoint.step} is "
-                f"kept in {self.folder}. Try a lower learning rate or alpha, or --clip 1"
+                f"the weights are not finite at step {self.done}. {self._kept}. Try a lower learning rate or alpha, or "
+                "--clip 1"
             )
         if rank() != 0:
             return
@@ -264,7 +283,7 @@ class Trainer:
     def _restore(self, observer: Observer | None) -> None:
         state = self.checkpoint.read(self.pool.device)
         if state is None:
-            self.metrics.cut(0)
+            self._cut(0)
             return
         try:
             self.student.network.load_state_dict(state["network"])
@@ -281,7 +300,11 @@ class Trainer:
             observer.load_state_dict(state["observer"])
         self.done, self.seconds, self.stopped = state["step"], state["seconds"], state["stopped"]
         self.log.steps, self.log.sums = state["log"]
-        self.metrics.cut(state["metrics"])
+        self._cut(state["metrics"])
+
+    def _cut(self, size: int) -> None:
+        if rank() == 0:
+            self.metrics.cut(size)
 
     def _finish(self) -> None:
         """The average takes the network's place, its batch-norm statistics estimated anew; evaluation mode."""
@@ -310,9 +333,9 @@ class _Log:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def means(self) -> dict[str, float]:
-        """Means over the steps; the sums start again."""
+        """Means over the steps and processes; the sums start again."""
         names = list(self.sums)
-        values = torch.stack([self.sums[name].double() for name in names]) / self.steps
+        values = gathered(torch.stack([self.sums[name].double() for name in names])[None]).mean(0) / self.steps
         self.steps, self.sums = 0, {}
         return dict(zip(names, values.tolist(), strict=True))
 
@@ -332,7 +355,8 @@ def _optimizer(settings: Settings, parameters: list[nn.Parameter]) -> torch.opti
     return torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay)
 
 
-def _fabric(settings: Settings) -> Any:
+def launched(settings: Settings) -> Any:
+    """Fabric, with all processes started."""
     try:
         from lightning_fabric import Fabric
     except ImportError:

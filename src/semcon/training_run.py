@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from semcon.pool import Pool
 from semcon.progress import Progress
 from semcon.student import Student
 from semcon.subject import Subject
-from semcon.training import Observer, Settings, Trained, train
+from semcon.training import Observer, Settings, Trained, launched, train
 from semcon.weights import plain_state
 
 WEIGHTS = "weights.safetensors"
@@ -66,21 +66,34 @@ def labels_of(subject: Subject, dataset: Dataset, scan: Scan, *, given: bool) ->
 def run_training(subject: Subject, dataset: Dataset, scan: Scan, plan: Plan, progress: Progress) -> Path:
     """Train, write the run folder, say where it is. The subject's network is trained in place."""
     labels = labels_of(subject, dataset, scan, given=plan.classes_given)
-    folder = growing(plan.out, plan.recipe, resume=plan.resume)
-    pool = Pool(dataset, subject.canvas, scan, labels, device=subject.device, workers=plan.workers)
+    fabric = launched(plan.settings)
+    plan = replace(plan, out=fabric.broadcast(plan.out))  # of processes that look for a free name each finds another
+    folder = partial_of(plan.out)
+    if rank() == 0:
+        growing(plan.out, plan.recipe, resume=plan.resume)
+    fabric.barrier()
+    pool = Pool(dataset, subject.canvas, scan, labels, device=fabric.device, workers=plan.workers)
     student = Student.of(subject)
     objective = plan.make(student).to(subject.device)
     progress.say(
-        f"training {subject.name} on {len(pool)} images with {_words(type(objective).__name__)}, "
-        f"{plan.settings.steps} steps of {plan.settings.batch_size}, on {subject.device}"
+        f"training {subject.name} on {len(pool)} images with {_words(type(objective).__name__)}, {plan.settings.steps} "
+        f"steps of {plan.settings.batch_size}, on {fabric.device}"
     )
     observer = None if plan.observer is None else plan.observer(student, objective)
-    trained = train(student, pool, objective, plan.settings, folder=folder, progress=progress, observer=observer)
+    trained = train(
+        student, pool, objective, plan.settings, folder=folder, progress=progress, observer=observer, fabric=fabric
+    )
     if rank() == 0:
         write_trained(folder, subject, objective, trained, plan)
         (folder / "checkpoint.pt").unlink()
         os.replace(folder, plan.out)
+    fabric.barrier()
     return plan.out
+
+
+def partial_of(out: Path) -> Path:
+    """Where a run grows."""
+    return out.with_name(out.name + ".partial")
 
 
 def growing(out: Path, recipe: dict[str, Any], *, resume: bool) -> Path:
@@ -88,7 +101,7 @@ def growing(out: Path, recipe: dict[str, Any], *, resume: bool) -> Path:
 
     Errors: `SemconError` for a folder that is taken, or a recipe that differs, naming the setting.
     """
-    folder = out.with_name(out.name + ".partial")
+    folder = partial_of(out)
     if out.exists():
         raise SemconError(f"{out} exists already: choose another --out, or remove it first")
     before = folder / "recipe.json"
@@ -107,8 +120,7 @@ def growing(out: Path, recipe: dict[str, Any], *, resume: bool) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SemconError(f"cannot write to {folder}: {error.strerror}. Choose another --out") from None
-    if rank() == 0:
-        write_whole(before, (json.dumps(recipe, indent=1) + "\n").encode())
+    write_whole(before, (json.dumps(recipe, indent=1) + "\n").encode())
     return folder
 
 

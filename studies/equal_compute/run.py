@@ -29,7 +29,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from environment import environment
@@ -86,7 +85,9 @@ def step_costs(data: Any, repeats: int = 15) -> dict[str, Any]:
     scanned = scan(data)
     pool = Pool(data, subject.canvas, scanned, scanned.labels, device=subject.device)
     student = Student.of(subject).train()
-    objectives = {name: make_objective(train_recipe(recipe(name, knobs[1], 1, 0, data)), 1) for name, knobs in KNOBS.items()}
+    objectives = {
+        name: make_objective(train_recipe(recipe(name, knobs[1], 1, 0, data)), 1) for name, knobs in KNOBS.items()
+    }
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4)
     times: dict[str, list[float]] = {name: [] for name in objectives}
     steps = range(repeats + 1)
@@ -142,7 +143,10 @@ def pgd(student: Student, x: Tensor, y: Tensor, eps: float, steps: int = 20, res
             own = logits.gather(1, y[:, None]).squeeze(1)
             margin = own - logits.scatter(1, y[:, None], -torch.inf).max(1).values
             better = margin.detach() < found
-            found, best = torch.where(better, margin.detach(), found), best.where(~better.view(-1, 1, 1, 1), moved.detach())
+            found, best = (
+                torch.where(better, margin.detach(), found),
+                best.where(~better.view(-1, 1, 1, 1), moved.detach()),
+            )
             if step == steps:
                 break
             (gradient,) = torch.autograd.grad(margin.sum(), moved)
@@ -165,7 +169,10 @@ def judged(student: Student, images: Images, transfer: dict[float, Tensor] | Non
     """Outcomes per image where they are paired: right on clean, right and flipped per unseen perturbation, PGD."""
     clean = predictions(student, images.x)
     label = clean.argmax(1)
-    out: dict[str, Any] = {"clean": bits(label == images.y), "logit_norm": float((clean - clean.mean(1, keepdim=True)).norm(dim=1).mean())}
+    out: dict[str, Any] = {
+        "clean": bits(label == images.y),
+        "logit_norm": float((clean - clean.mean(1, keepdim=True)).norm(dim=1).mean()),
+    }
     every = [*(("seen", *part.split(":")) for part in SEEN), *((f, n, s) for f, ps in UNSEEN.items() for n, s in ps)]
     for family, name, severity in every:
         moved = predictions(student, images.copies(name, float(severity)))
@@ -208,20 +215,28 @@ def main() -> None:
     fit, select, judge = split()
     costs_file, runs_file = options.out / "cost.json", options.out / "runs.jsonl"
     if not costs_file.exists():
-        costs_file.write_text(json.dumps({"environment": environment(torch.device("cpu")), "costs": step_costs(fit)}, indent=1) + "\n")
+        costs_file.write_text(
+            json.dumps({"environment": environment(torch.device("cpu")), "costs": step_costs(fit)}, indent=1) + "\n"
+        )
     costs = json.loads(costs_file.read_text())["costs"]
     done = [json.loads(line) for line in runs_file.read_text().splitlines()] if runs_file.exists() else []
     known = {(run["objective"], run["knob"], run["seed"]): run for run in done}
     images, choice = Images(judge), Images(select)
 
-    def run_one(objective: str, number: int, seed: int, transfer: dict[float, Tensor] | None, keep: bool) -> dict[str, Any]:
+    def run_one(
+        objective: str, number: int, seed: int, transfer: dict[float, Tensor] | None, keep: bool
+    ) -> dict[str, Any]:
         key = (objective, number, seed)
         if key in known:
             return known[key]
         steps = max(20, round(options.steps / costs[objective]["ratio"]))
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            run = train(recipe(objective, KNOBS[objective][number], steps, seed, fit), out=Path(folder) / "run", progress=Silent())
+            run = train(
+                recipe(objective, KNOBS[objective][number], steps, seed, fit),
+                out=Path(folder) / "run",
+                progress=Silent(),
+            )
             seconds = time.perf_counter() - start
             student = student_of(run)
             line = {
@@ -231,7 +246,15 @@ def main() -> None:
             }  # fmt: skip
         with runs_file.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        print(objective, KNOBS[objective][number], seed, steps, f"{seconds:.0f} s", f"score {line['score']:.4f}", flush=True)
+        print(
+            objective,
+            KNOBS[objective][number],
+            seed,
+            steps,
+            f"{seconds:.0f} s",
+            f"score {line['score']:.4f}",
+            flush=True,
+        )
         return line
 
     best: dict[str, int] = {}
@@ -239,7 +262,11 @@ def main() -> None:
         scores = [run_one(objective, number, 100, None, False)["score"] for number in range(len(knobs))]
         best[objective] = max(range(len(knobs)), key=lambda number: scores[number])
     with tempfile.TemporaryDirectory() as folder:
-        other = train(recipe("cross_entropy", KNOBS["cross_entropy"][1], options.steps, 200, fit), out=Path(folder) / "run", progress=Silent())
+        other = train(
+            recipe("cross_entropy", KNOBS["cross_entropy"][1], options.steps, 200, fit),
+            out=Path(folder) / "run",
+            progress=Silent(),
+        )
         source = student_of(other)
         transfer = {eps: pgd(source, images.x, images.y, eps) for eps in EPS}
     for seed in range(options.seeds):

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from semcon.built import Built, build_subject
-from semcon.weights import load_weights
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.models import File, Module, Timm, Torchvision
 from semcon.recipes.audit import parse_model
 from semcon.torchvision_import import import_torchvision
+from semcon.weights import load_weights
 
 SMALL = "test_resnet.r160_in1k"  # timm's own network for tests
 CODE = """

@@ -65,7 +65,13 @@ class Perturbation(ABC):
         return aligned
 
     def __call__(self, x: Tensor, unit: Unit, severity: Tensor | float, context: Context | None = None) -> Tensor:
-        """`apply` with severity 0 exactly the identity. `severity`: a number or (B,)."""
+        """`apply` with severity 0 exactly the identity. `severity`: a number or (B,).
+
+        Always in the canvas's own precision: where a model runs under autocast, blur or JPEG would lose what is asked.
+        """
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self(x, unit, severity, context)
         if not isinstance(severity, Tensor):
             severity = x.new_full((len(x),), severity)
             if not bool((severity == 0).any()):
@@ -164,11 +170,14 @@ class Gauge:
 
 
 class Learner(Protocol):
-    """A network in training: canvas (B, 3, H, W) in [0, 1] to logits (B, K), or to a view with the outputs of layers."""
+    """A network in training: canvas (B, 3, H, W) in [0, 1] to logits (B, K), or to a view with layers."""
 
-    def __call__(self, x: Tensor) -> Tensor: ...
-    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
+    def __call__(self, x: Tensor) -> Tensor:
         """One forward pass."""
+        ...
+
+    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
+        """One forward pass, with the outputs of these layers."""
         ...
 
 

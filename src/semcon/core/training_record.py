@@ -46,7 +46,7 @@ class TrainingRun(Plain):
 
 
 def read_training(folder: Path) -> TrainingRun:
-    """The training of a run folder. Errors: `SemconError` for what holds none, is damaged, or newer than this version."""
+    """The training of a run folder. Errors: `SemconError` for what holds none, is damaged or too new."""
     path = folder / FILE
     if not path.is_file():
         beside = folder.with_name(folder.name + ".partial")

@@ -19,7 +19,7 @@ class Network:
     seed: int = 0
 
     def build(self) -> Built:
-        """Random weights are drawn from `seed`. Errors: `UnknownNameError`; `SemconError` for weights that do not fit."""
+        """Random weights are drawn from `seed`. Errors: `UnknownNameError`; `SemconError` for other weights."""
         name, slash, count = self.name.partition("/")
         if slash and not count.isdigit():
             raise SemconError(f"expected network:NAME/CLASSES, got {self.name!r}")

@@ -14,7 +14,7 @@ SMALLEST = 1e-7  # of the mixture of predictions, as published
 
 
 class Augmix(Objective):
-    """-log p(y | x) + weight JS(p(x), p(x1), p(x2)), x1 and x2 mixtures of x and of `width` chains of 1 to 3 operations.
+    """-log p(y | x) + weight JS(p(x), p(x1), p(x2)), x1 and x2 mixtures of x and `width` chains of 1 to 3 operations.
 
     Mixing weights are Dirichlet(1, ..., 1) over chains and Beta(1, 1) with the image. Source: Hendrycks et al. 2020,
     arXiv 1912.02781, algorithm 1; the operations are the neighbourhood's, one after the other.

@@ -23,10 +23,12 @@ class Continuity(Objective):
 
     @property
     def passes(self) -> float:
-        """A forward and a backward pass for every image and for the share that has a copy; searches on top."""
-        options = self.constraint.options
-        searched = 0 if options.search is None else 2 + max(options.worst_of, 3 * options.ascent_steps)
-        return 3.0 * (1 + options.share) + searched * options.share
+        """Forward and backward for every image and for the share that has a copy; a search takes the clean prediction
+        and its own passes on top.
+        """
+        options, near = self.constraint.options, self.constraint.neighbourhood
+        searched = 0.0 if options.search is None else 1 + near.search_passes(options.search)
+        return 3 + options.share * (3 + searched)
 
     def forward(self, model: Learner, x: Tensor, y: Tensor, keys: Keys) -> dict[str, Tensor]:
         """`cross_entropy`, `continuity`."""

@@ -30,8 +30,10 @@ class Distillation(Objective):
 
     @property
     def passes(self) -> float:
-        """The teacher's pass; forward and backward for images and copies."""
-        return 1.0 + 3.0 * (1 + self.constraint.options.share)
+        """The teacher's pass; forward and backward for images and copies; a search as for `Continuity`."""
+        options, near = self.constraint.options, self.constraint.neighbourhood
+        searched = 0.0 if options.search is None else 1 + near.search_passes(options.search)
+        return 4 + options.share * (3 + searched)
 
     def forward(self, model: Learner, x: Tensor, y: Tensor, keys: Keys) -> dict[str, Tensor]:
         """`distillation`, `copies`, `continuity`."""
@@ -49,7 +51,7 @@ class Distillation(Objective):
 
     def weights(self) -> dict[str, float]:
         """Alpha on the penalty, `copies` on the copies' own term."""
-        return {"continuity": self.alpha.value, "copies": self.copies}
+        return {"continuity": self.alpha.value} | ({"copies": self.copies} if self.copies else {})
 
 
 def _divergence(target: Tensor, logits: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from semcon.neighbourhood import Neighbourhood
 class StabilityTraining(Objective):
     """-log p(y | x) + alpha H(p(x), p(x')), H the cross-entropy of two predictions; x' is never labelled.
 
-    Source: Zheng et al. 2016, arXiv 1604.04326, equations 2, 3 and 6 with Gaussian noise; here any perturbation. Nothing
-    is detached.
+    Source: Zheng et al. 2016, arXiv 1604.04326, equations 2, 3 and 6 with Gaussian noise; here any perturbation.
+    Nothing is detached.
     """
 
     source = "arXiv 1604.04326"

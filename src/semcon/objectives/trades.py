@@ -16,9 +16,9 @@ from semcon.search import SearchSettings
 class Trades(Objective):
     """-log p(y | x) + beta KL(p(x) || p(x')), x' the neighbour of largest divergence found in evaluation mode.
 
-    Under `linf` the search is projected sign ascent, as published; the start is a random draw of the ball, the step size
-    falls by a half cosine. Perturbations without a bounded set take the best of `steps` draws. Nothing is detached in
-    the divergence. Source: Zhang et al. 2019, arXiv 1901.08573, equation 5 and algorithm 1.
+    Under `linf` the search is projected sign ascent, as published; the start is a random draw of the ball, the step
+    size falls by a half cosine. Perturbations without a bounded set take the best of `steps` draws. Nothing is detached
+    in the divergence. Source: Zhang et al. 2019, arXiv 1901.08573, equation 5 and algorithm 1.
     """
 
     source = "arXiv 1901.08573"
@@ -29,8 +29,13 @@ class Trades(Objective):
 
     @property
     def passes(self) -> float:
-        """Image and copy, forward and backward; the search: the clean prediction, the first draw, then each step."""
-        return 6.0 + 3.0 + 3.0 * self.steps
+        """Image and copy, forward and backward; the clean prediction; the search."""
+        return 7 + self.neighbourhood.search_passes(self.search)
+
+    @property
+    def search(self) -> SearchSettings:
+        """From one random draw, or as many draws as there are steps."""
+        return SearchSettings(self.steps, restarts=1, best_of=self.steps)
 
     def forward(self, model: Learner, x: Tensor, y: Tensor, keys: Keys) -> dict[str, Tensor]:
         """`cross_entropy`, `divergence`."""
@@ -53,8 +58,7 @@ class Trades(Objective):
             def farness(rows: Tensor, candidates: Tensor) -> Tensor:
                 return divergence(clean[rows], model(candidates))
 
-            settings = SearchSettings(self.steps, restarts=1, best_of=self.steps)
-            return self.neighbourhood.worst(x, keys.within("trades"), farness, settings)
+            return self.neighbourhood.worst(x, keys.within("trades"), farness, self.search)
 
 
 def divergence(clean: Tensor, moved: Tensor) -> Tensor:
