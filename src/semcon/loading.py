@@ -127,7 +127,7 @@ def scan(
             advance(1)
     if not rows:
         raise SemconError(f"{dataset.source} has no readable image ({len(bad)} unreadable)")
-    table = torch.frombuffer(rows, dtype=torch.int64).view(-1, 5).clone()
+    table = torch.frombuffer(rows, dtype=torch.int64).view(-1, 5)
     return Scan(table[:, 0], table[:, 1], table[:, 2], table[:, 3:], tuple(bad))
 
 
@@ -147,10 +147,10 @@ def batches(
     are rows of the scan.
     """
     labels = scanned.labels if labels is None else labels
-    places = scanned.positions.tolist()
+    places = scanned.positions.numpy()
 
     def read(row: int) -> tuple[Tensor, str]:
-        return canvas.fit(dataset.image(places[row])), dataset.title(places[row])
+        return canvas.fit(dataset.image(int(places[row]))), dataset.title(int(places[row]))
 
     pending: list[tuple[Tensor, str]] = []
     taken: list[int] = []

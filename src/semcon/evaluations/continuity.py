@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -46,7 +47,8 @@ class Continuity:
         with progress.task("references", total=len(references.positions)):
             chosen = read(sorted(references.positions.tolist()))
             infos = look_at_references(eye, _told(chosen, progress), references, progress.say)
-        left = [position for position in range(len(index.ids)) if position not in skip]
+        every = range(len(index.ids))
+        left = array("q", (position for position in every if position not in skip)) if skip else every
         total = self.plan.passes(gradients=subject.differentiable)
         measurement = Measurement(eye, references, tuple(infos), progress.advance, progress.say)
         with progress.task("measuring", total=total * len(index.ids), done=total * len(skip)):
