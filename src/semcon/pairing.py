@@ -106,7 +106,8 @@ def averaged(runs: Sequence[Figures]) -> SideFigures:
         floors = draws
     mean = Figures(
         runs[0].keys, each.mean(axis=0), draws, np.min([run.samples for run in runs], axis=0),
-        np.min([run.clusters for run in runs], axis=0), np.sum([run.rows for run in runs], axis=0), np.mean([run.censored for run in runs], axis=0),
+        np.min([run.clusters for run in runs], axis=0), np.sum([run.rows for run in runs], axis=0),
+        np.mean([run.censored for run in runs], axis=0),
         np.max([run.beyond for run in runs], axis=0),
     )  # fmt: skip
     return SideFigures(mean, each, floor, floors)

@@ -1,8 +1,8 @@
 """Repair: the checkpoint at hand, fine-tuned until a wish is met, and the proof on images it never saw.
 
 Fine-tune it with the constraint on the axes on which it fails, while it keeps its own predictions on clean images; look
-at the selection split now and then, and move the multiplier; choose the weights there, also between the original and the
-repaired ones.
+at the selection split now and then, and move the multiplier; choose the weights there, also between the original and
+the repaired ones.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Repairer:
         return point
 
     def rank(self, point: Point) -> tuple[float, float]:
-        """Smaller is better: how far the wishes are missed; then the accuracy where a change is bounded, else the change."""
+        """Smaller is better: how far the wishes are missed; then accuracy where a change is bounded, else the change."""
         missed = sum(
             max(0.0, wish.shortfall(value)) / (abs(wish.threshold) or 1)
             for wish, value in zip(self.wishes, point.standing.values, strict=True)

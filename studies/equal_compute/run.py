@@ -240,9 +240,9 @@ def main() -> None:
             seconds = time.perf_counter() - start
             student = student_of(run)
             line = {
-                "objective": objective, "knob": number, "settings": KNOBS[objective][number], "seed": seed, "steps": steps,
-                "seconds": seconds, "score": chosen_score(student, choice),
-                "judged": judged(student, images, transfer) if keep else None,
+                "objective": objective, "knob": number, "settings": KNOBS[objective][number], "seed": seed,
+                "steps": steps, "seconds": seconds, "score": chosen_score(student, choice),
+                "judged": None if transfer is None else judged(student, images, transfer),
             }  # fmt: skip
         with runs_file.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -259,7 +259,7 @@ def main() -> None:
 
     best: dict[str, int] = {}
     for objective, knobs in KNOBS.items():
-        scores = [run_one(objective, number, 100, None, False)["score"] for number in range(len(knobs))]
+        scores = [run_one(objective, number, 100, None)["score"] for number in range(len(knobs))]
         best[objective] = max(range(len(knobs)), key=lambda number: scores[number])
     with tempfile.TemporaryDirectory() as folder:
         other = train(
@@ -271,7 +271,7 @@ def main() -> None:
         transfer = {eps: pgd(source, images.x, images.y, eps) for eps in EPS}
     for seed in range(options.seeds):
         for objective, number in best.items():
-            run_one(objective, number, seed, transfer, True)
+            run_one(objective, number, seed, transfer)
 
 
 if __name__ == "__main__":
