@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,6 @@ import polars as pl
 
 from semcon.core.figures import Draws
 from semcon.core.images import Images
-from semcon.core.record import GaugeInfo
 from semcon.core.table import SampleTable
 
 Floats = npt.NDArray[np.float64]
@@ -27,6 +25,8 @@ _OF_RATES: dict[str, Draws] = {"random": "random", "worst_flip": "worst"}
 class Cells:
     """One perturbation: `values[gauge or None, quantity]` is (cells, N) float32, NaN where an image has none.
 
+    Those of a gauge are there between `read` and `forget`: all at once would be many times the rows.
+
     `draws`: rows per image, by cell. Quantities of a gauge: change, discontinuity, any_nearer_20, lipschitz (the change
     over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy.
     """
@@ -35,6 +35,27 @@ class Cells:
     cells: tuple[Cell, ...]
     draws: tuple[int, ...]
     values: dict[tuple[str | None, str], Singles]
+    _rows: _Rows
+    _images: Images
+    _pixels: Floats | None
+
+    def read(self, gauge: str) -> None:
+        """Fill in the values of a gauge."""
+        change = self._rows.column(f"{gauge}.change")
+        self.values[gauge, "change"] = self._rows.means(change)
+        if self._pixels is not None and gauge != PIXELS:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                slope = np.where(self._pixels > 0, change / self._pixels, np.nan)
+            self.values[gauge, "lipschitz"] = self._rows.means(slope)
+        if self._images.labelled:
+            nearer, image = self._rows.column(f"{gauge}.nearer"), self._rows.image
+            self.values[gauge, "discontinuity"] = self._rows.means(nearer * self._images.share[image])
+            self.values[gauge, "any_nearer_20"] = self._rows.means(self._images.chances(nearer, image))
+
+    def forget(self, gauge: str) -> None:
+        """Drop the values of a gauge."""
+        for key in [key for key in self.values if key[0] == gauge]:
+            del self.values[key]
 
 
 @dataclass(frozen=True)
@@ -83,10 +104,8 @@ class RowIndex:
         return np.flatnonzero(self.codes == self.names.index(name))
 
 
-def read_cells(
-    table: SampleTable, numbers: Integers, images: Images, name: str, gauges: Sequence[GaugeInfo]
-) -> Cells | None:
-    """The cells of one perturbation, whose rows these are; None where it has critical rows only."""
+def read_cells(table: SampleTable, numbers: Integers, images: Images, name: str) -> Cells | None:
+    """The cells of one perturbation, whose rows these are, without gauges yet; None where it has critical rows only."""
     facts = table.rows.select(pl.col("draws", "severity", "position").gather(numbers))
     seen = facts.filter(pl.col("severity").is_not_null()).select("draws", "severity").unique()
     pairs = {(severity, _OF_CHANGE.get(kind, "worst")) for kind, severity in seen.iter_rows()}
@@ -97,12 +116,9 @@ def read_cells(
         return None
     of_change, of_rates = (_rows(table.rows, facts, numbers, images, cells, kinds) for kinds in (_OF_CHANGE, _OF_RATES))
     per_image = np.bincount(of_rates.cell, minlength=len(cells)) / max(1, len(images))
-    result = Cells(name, cells, tuple(max(1, int(np.ceil(n))) for n in per_image), {})
-    _add_rates(result, of_rates, images)
     pixels = of_change.column(f"{PIXELS}.change") if f"{PIXELS}.change" in table.rows.columns else None
-    for gauge in gauges:
-        _add_gauge(result, of_change, images, gauge.name, pixels)
-    return result
+    draws = tuple(max(1, int(np.ceil(n))) for n in per_image)
+    return Cells(name, cells, draws, _rates(of_rates, images), of_change, images, pixels)
 
 
 def _rows(
@@ -122,25 +138,17 @@ def _rows(
     return _Rows(frame, numbers[kept], cell[kept], places, (len(cells), len(images)))
 
 
-def _add_rates(cells: Cells, rows: _Rows, images: Images) -> None:
+def _rates(rows: _Rows, images: Images) -> dict[tuple[str | None, str], Singles]:
+    """What belongs to no gauge."""
     prediction = rows.column("prediction")
     own = images.predictions[rows.image]
     drop = images.column("confidence")[rows.image] - rows.column("confidence")
-    cells.values[None, "flip"] = rows.means((prediction != own).astype(np.float64))
-    cells.values[None, "confidence_drop"] = rows.means(drop)
+    values: dict[tuple[str | None, str], Singles] = {
+        (None, "flip"): rows.means((prediction != own).astype(np.float64)),
+        (None, "confidence_drop"): rows.means(drop),
+    }
     if images.labelled:
         label = images.labels[rows.image]
         right = np.where(label >= 0, (prediction == label).astype(np.float64), np.nan)
-        cells.values[None, "accuracy"] = rows.means(right)
-
-
-def _add_gauge(cells: Cells, rows: _Rows, images: Images, gauge: str, pixels: Floats | None) -> None:
-    change = rows.column(f"{gauge}.change")
-    cells.values[gauge, "change"] = rows.means(change)
-    if pixels is not None and gauge != PIXELS:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cells.values[gauge, "lipschitz"] = rows.means(np.where(pixels > 0, change / pixels, np.nan))
-    if images.labelled:
-        nearer = rows.column(f"{gauge}.nearer")
-        cells.values[gauge, "discontinuity"] = rows.means(nearer * images.share[rows.image])
-        cells.values[gauge, "any_nearer_20"] = rows.means(images.chances(nearer, rows.image))
+        values[None, "accuracy"] = rows.means(right)
+    return values

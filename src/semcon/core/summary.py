@@ -89,11 +89,10 @@ class Summary:
 
     def cells(self, perturbation: str) -> Iterator[Figures]:
         """The figures of one perturbation's severities."""
-        cells = read_cells(self.table, self._rows.of_name(perturbation), self.images, perturbation, self.gauges)
+        cells = read_cells(self.table, self._rows.of_name(perturbation), self.images, perturbation)
         if cells is None:
             return
-        for subset, index in self._places.items():
-            yield self._of_subset(cells, subset, index)
+        yield from self._of_subsets(cells)
         if self.subsets == "every":
             yield from self._of_classes(cells)
 
@@ -162,18 +161,22 @@ class Summary:
             parts.append(collector.figures())
         return Figures.concat(parts)
 
-    def _of_subset(self, cells: Cells, subset: str, index: Integers) -> Figures:
-        collector = _CellCollector(self, cells, subset, index, slice(None))
-        for quantity in ("flip", "accuracy", "confidence_drop"):
-            collector.plain(None, quantity)
+    def _of_subsets(self, cells: Cells) -> Iterator[Figures]:
+        collectors = [_CellCollector(self, cells, subset, index, slice(None)) for subset, index in self._places.items()]
+        for collector in collectors:
+            for quantity in ("flip", "accuracy", "confidence_drop"):
+                collector.plain(None, quantity)
         for gauge in self.gauges:
-            own = subset == "all" or gauge.name == self.primary
-            if own:
-                collector.changes(gauge, plain=True)
-                collector.plain(gauge, "any_nearer_20")
-                collector.lipschitz(gauge)
-            collector.plain(gauge, "discontinuity")
-        return collector.figures()
+            cells.read(gauge.name)
+            for collector in collectors:
+                if collector.subset == "all" or gauge.name == self.primary:
+                    collector.changes(gauge, plain=True)
+                    collector.plain(gauge, "any_nearer_20")
+                    collector.lipschitz(gauge)
+                collector.plain(gauge, "discontinuity")
+            if gauge.name != self.primary:
+                cells.forget(gauge.name)
+        yield from (collector.figures() for collector in collectors)
 
     def _of_classes(self, cells: Cells) -> Iterator[Figures]:
         many = len(self.images.classes) > MANY_CLASSES
