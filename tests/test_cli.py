@@ -463,15 +463,16 @@ def test_a_full_disk_keeps_what_was_measured(place, run, tmp_path, monkeypatch):
 def test_every_demo_gets_a_folder_of_its_own(run, folder, tmp_path, monkeypatch):
     """demo, then demo-2, past a folder and an unfinished run; --out as given. The training is left out here."""
     from semcon import demo
+    from semcon.compare import side_by_side
 
     asked = []
 
-    def audited(out, progress):
+    def shown(out, progress):
         asked.append(out)
         shutil.copytree(folder, out)
-        return RunRecord.load(out)
+        return demo.Demonstration(out, side_by_side([folder, folder]))
 
-    monkeypatch.setattr(demo, "run", audited)
+    monkeypatch.setattr(demo, "run", shown)
     monkeypatch.chdir(tmp_path)
     for wanted in ((), (), ("--out", "mine")):
         assert run("demo", *wanted)[0] == 0
@@ -520,7 +521,7 @@ def test_a_full_disk_is_a_sentence_wherever_it_strikes(place, run, tmp_path, mon
 
 
 def test_what_nobody_foresaw_is_a_sentence_and_no_failed_gate(place, run, tmp_path, monkeypatch):
-    from semcon import recipes
+    from semcon.recipes import audit as recipes
 
     def fault(*_: object, **__: object) -> None:
         raise LookupError("first line\nsecond line")

@@ -19,7 +19,7 @@ from semcon.evaluations.continuity import Continuity
 from semcon.loading import Batch, batches, scan
 from semcon.measure import Plan, Trial
 from semcon.progress import Silent
-from semcon.recipes import BUDGETS, parse_trials
+from semcon.recipes.audit import BUDGETS, parse_trials
 from semcon.references import Index
 from semcon.search import SearchSettings
 from semcon.subject import Subject

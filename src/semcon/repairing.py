@@ -92,7 +92,7 @@ class Repairer:
         return point
 
     def rank(self, point: Point) -> tuple[float, float]:
-        """Smaller is better: how far the wishes are missed; then accuracy where a change is bounded, else the change."""
+        """Smaller is better: how far wishes are missed; then accuracy where a change is bounded, else the change."""
         missed = sum(
             max(0.0, wish.shortfall(value)) / (abs(wish.threshold) or 1)
             for wish, value in zip(self.wishes, point.standing.values, strict=True)

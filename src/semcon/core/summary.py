@@ -98,7 +98,7 @@ class Summary:
 
     def decisions(self, perturbation: str) -> Cells | None:
         """Flips, confidence drops and accuracy of each image, by cell; None where nothing but a scan was made."""
-        return read_cells(self.table, self._rows.of_name(perturbation), self.images, perturbation, ())
+        return read_cells(self.table, self._rows.of_name(perturbation), self.images, perturbation)
 
     @property
     def names(self) -> list[str]:

@@ -37,5 +37,5 @@ class Run:
         )  # fmt: skip
         return replace(
             built, name=folder.name, source=f"run:{self.path}", preprocessing=preprocessing, classes=record.classes,
-            weights=None, training=record.training,
+            weights=self.weights, training=record.training,
         )  # fmt: skip
