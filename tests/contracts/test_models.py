@@ -61,7 +61,7 @@ def run(root: Path) -> Make:
 
     recipe = {"model": "network:digits", "data": "builtin:shapes", "limit": 20, "objective": "cross_entropy"}
     folder = train(recipe | {"steps": 1, "batch_size": 8, "device": "cpu"}, out=root / "run")
-    return lambda weights: load("models", "run")(str(folder), None if weights == "none" else weights)
+    return lambda weights: load("models", "run")(str(folder), weights)
 
 
 CASES = {
