@@ -57,14 +57,13 @@ class Gallery:
         gauge = self.eye.plan.primary.name
         columns = {"change": f"{gauge}.change", "nearer": f"{gauge}.nearer"}
         drawn = (pl.col("perturbation") == trial.name) & (pl.col("draws") == "random") & (pl.col("draw") == 0)
-        rows = (
-            self.table.rows.lazy()
-            .filter(drawn)
-            .select("position", "severity", **columns)
-            .join(self.table.images.lazy().select("position", "label", spread=f"{gauge}.spread"), on="position")
-            .select("position", "severity", "label", "nearer", relative=pl.col("change") / pl.col("spread"))
-            .collect()
-        )
+        rows = self.table.rows.lazy().filter(drawn).select("position", "severity", **columns).collect()
+        images, own = self.table.images, self.table.images["position"].to_numpy()
+        order = np.argsort(own)
+        places = order[np.searchsorted(own, rows["position"].to_numpy(), sorter=order)]
+        rows = rows.with_columns(
+            label=images["label"].gather(places), relative=pl.col("change") / images[f"{gauge}.spread"].gather(places)
+        ).drop("change")
         middle = sorted(trial.severities)[len(trial.severities) // 2]
         nearer = rows.filter(pl.col("nearer").fill_null(0) > 0)
         chosen: list[tuple[float, list[int]]] = []

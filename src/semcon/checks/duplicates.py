@@ -15,7 +15,7 @@ class Duplicates(Check):
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with their number, a warning's worth of them or few."""
         images = evidence.table.images
-        repeated = len(images) - images["sample"].n_unique()
+        repeated = len(images) - evidence.table.different
         if not repeated:
             return []
         first = images.filter(images["sample"].is_duplicated()).sort("sample", "position")["title"].to_list()

@@ -18,7 +18,7 @@ class FewImages(Check):
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding with how many would do."""
-        count = evidence.table.images["sample"].n_unique()
+        count = evidence.table.different
         reasons: list[str] = []
         wanted = LEAST if count < LEAST else 0
         if count < LEAST:

@@ -28,7 +28,7 @@ class LabelOrder(Check):
         """One finding with the accuracies and the first labels that moved."""
         if not evidence.labels_known:
             return []
-        images = evidence.table.images.sort("sample")
+        images = evidence.table.images.select("sample", "label", "prediction").sort("sample")
         labels, predictions = images["label"].to_numpy(), images["prediction"].to_numpy()
         classes = np.unique(labels)
         if len(classes) < 2:

@@ -69,7 +69,8 @@ class Images:
     @cached_property
     def duplicated(self) -> bool:
         """Whether some images are the same."""
-        return self.frame["sample"].n_unique() < len(self)
+        samples = self.weights.samples  # in order
+        return bool((samples[1:] == samples[:-1]).any())
 
     @cached_property
     def share(self) -> Floats:

@@ -69,6 +69,11 @@ class SampleTable:
         return self.rows["perturbation"].unique(maintain_order=True).to_list()
 
     @property
+    def different(self) -> int:
+        """How many different images there are; copies of one count once."""
+        return len(np.unique(self.images["sample"].to_numpy()))
+
+    @property
     def labelled(self) -> bool:
         """Whether any image has a label."""
         return self.images["label"].null_count() < len(self.images)
