@@ -43,7 +43,7 @@ def test_every_example_runs(example: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "<!doctype html>" in (tmp_path / "report.html").read_text("utf-8").lower()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/gate.md", "docs/compare.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/gate.md", "docs/compare.md", "docs/training.md"])
 def test_every_command_shown_is_understood(page: str) -> None:
     """Parsed as the program parses it; nothing is run."""
     text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")
@@ -60,14 +60,14 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_the_readme_tells_one_accuracy_of_the_demo() -> None:
-    """In its heading, the first line, the table and the last sentence. Oracle: the table's figure."""
-    (table,) = re.findall(r"^untouched +(0\.\d+)", README, re.MULTILINE)
-    (first,) = re.findall(r"random draw, accuracy (0\.\d+)", README)
-    (heading,) = re.findall(r"a digit network of ([\d.]+) % accuracy", README)
-    (sentence,) = re.findall(r"Accuracy beside it: ([\d.]+) %", README)
-    assert first == table
-    assert heading == sentence == f"{100 * float(table):.1f}"
+def test_the_readme_tells_one_accuracy_of_each_network_of_the_demo() -> None:
+    """In the first lines, the opening sentence and the table. Oracle: the table's figures."""
+    standard, continuous = re.findall(r"random draw, accuracy (0\.\d+)", README)
+    (row,) = re.findall(
+        r"^untouched +standard network +(0\.\d+).*\n +continuous network +(0\.\d+)", README, re.MULTILINE
+    )
+    (told,) = re.findall(r"from (0\.\d+)\s+to (0\.\d+); \d+ images better", README)
+    assert (standard, continuous) == row == told
 
 
 def test_the_readme_says_where_the_demo_writes() -> None:

@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
     fit, select, judge = split()
     costs_file, runs_file = options.out / "cost.json", options.out / "runs.jsonl"
     if not costs_file.exists():
@@ -223,9 +224,7 @@ def main() -> None:
     known = {(run["objective"], run["knob"], run["seed"]): run for run in done}
     images, choice = Images(judge), Images(select)
 
-    def run_one(
-        objective: str, number: int, seed: int, transfer: dict[float, Tensor] | None, keep: bool
-    ) -> dict[str, Any]:
+    def run_one(objective: str, number: int, seed: int, transfer: dict[float, Tensor] | None) -> dict[str, Any]:
         key = (objective, number, seed)
         if key in known:
             return known[key]
