@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -332,8 +332,10 @@ def train(
     keys = {} if recipe is None else recipes.read_recipe(recipe)
     keys |= {name: value for name, value in flags.items() if value is not None}
     keys |= recipes.parse_settings(set_ or [])
-    folder = recipes.train(keys, out=out, resume=resume, progress=Terminal())
-    print(folder)
+    with redirect_stdout(sys.stderr):  # what the model or the data print
+        folder = recipes.train(keys, out=out, resume=resume, progress=Terminal())
+    with _data():
+        print(folder)
     print(f"trained: {folder}; next: semcon audit run:{folder} DATA", file=sys.stderr)
     return 0
 
@@ -361,6 +363,7 @@ def repair(
     skip_bad: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
     out: Path = Path("repair"),
+    json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Fine-tune a checkpoint until a wish is met, and prove it on images that it never saw.
 
@@ -400,13 +403,15 @@ def repair(
     seed: int
         Of the splits, the order and the draws.
     set_: list[str]
-        KEY=VALUE for alpha, copies, share, looks or workers; repeatable.
+        KEY=VALUE for alpha, copies, share, clip, looks or workers; repeatable.
     skip_bad: bool
         Leave out images that cannot be read, and count them.
     resume: bool
         Go on with an unfinished repair in the same --out.
     out: Path
         The run folder.
+    json: bool
+        What was wished and reached, and the comparison, as JSON on stdout instead of the table.
     """
     from semcon.compare import side_by_side
     from semcon.progress import Terminal
@@ -420,11 +425,19 @@ def repair(
     }  # fmt: skip
     keys: dict[str, Any] = {"model": model, "data": data, "skip_bad": skip_bad, **parse_settings(set_ or [])}
     keys |= {name: value for name, value in flags.items() if value is not None}
-    repaired = recipes.repair(keys, out=out, resume=resume, progress=Terminal(), command=_command())
-    together = side_by_side([str(repaired.before), str(repaired.after)])
-    together.report(repaired.folder)
-    together.show()
-    print(repaired.sentence)
+    with redirect_stdout(sys.stderr):  # what the model or the data print
+        repaired = recipes.repair(keys, out=out, resume=resume, progress=Terminal(), command=_command())
+        together = side_by_side([str(repaired.before), str(repaired.after)])
+        together.report(repaired.folder)
+    with _data():
+        if json:
+            plain = loads((repaired.folder / "repair.json").read_text(encoding="utf-8"))
+            _print_json({**plain, "comparison": together.to_json()})
+        else:
+            together.show()
+            print(repaired.sentence)
+    if not repaired.met:
+        print("the frontier reached, by change:", *repaired.frontier, sep="\n  ", file=sys.stderr)
     print(f"weights: {repaired.weights}\nreport: {repaired.folder / 'report.html'}", file=sys.stderr)
     return 0 if repaired.met else 1
 

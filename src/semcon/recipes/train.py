@@ -253,13 +253,17 @@ def _source(recipe: TrainRecipe, classes: Any, labels: int) -> Any:
 
 def network_record(source: Any) -> NetworkRecord:
     """How a model source is built again, its weights apart."""
-    from semcon.core.training_record import NetworkRecord
+    from semcon.core.training_record import NetworkRecord, read_training
 
-    fields: dict[str, Any] = asdict(source) | {"weights": None}
     kind = type(source).__name__.lower()
+    if kind == "module":
+        return NetworkRecord(kind=kind, fields={"model": type(source.model).__name__})
+    if kind == "run":  # built as that run's network was: the new run does not need the old one
+        return read_training(Path(source.path)).network
+    fields: dict[str, Any] = asdict(source) | {"weights": None}
     if kind == "file":
         fields["path"] = str(Path(str(fields["path"])).resolve())
-    if kind == "timm":
+    if kind in ("timm", "torchvision"):
         fields["weights"] = "none"
     return NetworkRecord(kind=kind, fields=fields)
 
