@@ -29,9 +29,9 @@ class Multiplier(Alpha):
     """A weight found by dual ascent on a Lagrangian (cooper), from violations measured now and then.
 
     `on`: "penalty" for a bound on the change (minimise the loss; lambda is alpha), "loss" for a bound on what it may
-    cost (minimise the penalty; lambda is the loss's multiplier, so alpha is 1 / lambda). `start`: the first alpha, above
-    0. `rate`: how far lambda moves per unit of violation; None: by its first value, or by 0.4 of it on the loss. One
-    step counts a violation of at most 1, and alpha stays within `FARTHEST` times its start (on the loss, above as far
+    cost (minimise the penalty; lambda is the loss's multiplier, so alpha is 1 / lambda). `start`: the first alpha.
+    `rate`: how far lambda moves per unit of violation; None: by its first value, or by 0.4 of it on the loss. One step
+    counts a violation of at most 1, and alpha stays within `FARTHEST` times its start (on the loss, above as far
     below it too): measured now and then, an early violation must neither blow the weight up nor wind it up beyond
     return. Source: Gallego-Posada et al., arXiv 2504.01212 (the library), Platt and Barr 1987.
     """
@@ -46,7 +46,7 @@ class Multiplier(Alpha):
         first = torch.tensor([start if on == "penalty" else 1 / start], dtype=torch.float64)
         self._bounds = (0.0 if on == "penalty" else float(first) / self.FARTHEST, float(first) * self.FARTHEST)
         rate = float(first) * (1 if on == "penalty" else 0.4) if rate is None else rate
-        multiplier = cooper.multipliers.DenseMultiplier(init=first)
+        multiplier = cooper.multipliers.DenseMultiplier(init=first, dtype=torch.float64)
         constraint = cooper.Constraint(constraint_type=cooper.ConstraintType.INEQUALITY, multiplier=multiplier)
         ascent = torch.optim.SGD(multiplier.parameters(), lr=rate, maximize=True)
         self._parts: tuple[Any, Any, Any] = (multiplier, constraint, ascent)  # in a tuple: no parameters of the network

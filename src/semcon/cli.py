@@ -249,6 +249,9 @@ def train(
     perturb: Annotated[list[str] | None, Repeated] = None,
     alpha: float | None = None,
     share: float | None = None,
+    wish: Annotated[list[str] | None, Repeated] = None,
+    select: float | None = None,
+    baseline: str | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     batch_size: int | None = None,
@@ -285,6 +288,13 @@ def train(
         Weight of the objective's second term (TRADES: beta); its own default without.
     share: float
         Part of the batch that gets a perturbed copy.
+    wish: list[str]
+        In place of alpha: 'gaussian_noise:0.2 relative_change <= 0.2', or 'accuracy >= -0.5' in points against
+        --baseline; repeatable.
+    select: float
+        Share of the images held out to judge the wish by; 0.1 by default.
+    baseline: str
+        The run folder of the network that accuracy is wished against.
     epochs: float
         Passes over the data; 10 by default.
     steps: int
@@ -325,7 +335,8 @@ def train(
 
     flags = {
         "model": model, "data": data, "objective": objective, "perturb": perturb, "alpha": alpha, "share": share,
-        "epochs": epochs, "steps": steps, "batch_size": batch_size, "optimizer": optimizer,
+        "wish": wish, "select": select, "baseline": baseline, "epochs": epochs, "steps": steps,
+        "batch_size": batch_size, "optimizer": optimizer,
         "learning_rate": learning_rate, "weights": weights, "mean": mean, "std": std, "size": size, "limit": limit,
         "device": device, "devices": devices, "precision": precision, "seed": seed,
     }  # fmt: skip
@@ -337,7 +348,8 @@ def train(
     with _data():
         print(folder)
     print(f"trained: {folder}; next: semcon audit run:{folder} DATA", file=sys.stderr)
-    return 0
+    outcome = folder / "wish.json"
+    return 0 if not outcome.exists() or loads(outcome.read_text(encoding="utf-8"))["met"] else 1
 
 
 @app.command

@@ -21,7 +21,6 @@ from semcon.checkpoint import write_whole
 from semcon.core.concepts import Dataset
 from semcon.core.errors import SemconError
 from semcon.core.record import Estimate
-from semcon.core.registry import load
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 from semcon.core.training_record import NetworkRecord, read_training
@@ -42,7 +41,7 @@ from semcon.training import Settings, launched
 from semcon.training_run import WEIGHTS, growing, partial_of, write_trained
 from semcon.training_run import Plan as TrainingPlan
 from semcon.weights import load_weights, save_like
-from semcon.wish import Selection, Wish
+from semcon.wish import Selection, Wish, near_trials
 
 AXES, LOOKED_AT, BAD = 4, 500, 0.05
 AXES_FILE = "axes.json"
@@ -65,9 +64,9 @@ class Images:
 
 @dataclass(frozen=True)
 class RepairRequest:
-    """What a recipe decides about a repair. `plan`: of the judge's audits, without gauges; `neighbourhood`: None chooses.
+    """What a recipe decides about a repair. `plan`: of the judge's audits, without gauges.
 
-    The other fields are those of `semcon.RepairRecipe`.
+    `neighbourhood`: None chooses. The other fields are those of `semcon.RepairRecipe`.
     """
 
     wishes: tuple[Wish, ...]
@@ -141,18 +140,6 @@ def run_repair(
         )  # fmt: skip
     progress.say(f"chosen on {len(select)} images: {mended.chosen.where}; judging on {len(judged.scan.ids)} others")
     return _proven(subject, judged, mended, near, folder, request, progress)
-
-
-def near_trials(near: Neighbourhood, wishes: Sequence[Wish]) -> tuple[Trial, ...]:
-    """What the selection split is measured under: the wishes' severities, and each axis at its limit."""
-    wanted: dict[str, tuple[Any, set[float]]] = {}
-    for (name, part), limit in zip(near.parts, near.limits, strict=True):
-        wanted.setdefault(name, (part, set()))[1].add(limit)
-    for wish in wishes:
-        if wish.perturbation is not None and wish.severity is not None:
-            known = wanted.setdefault(wish.perturbation, (load("perturbations", wish.perturbation)(), set()))
-            known[1].add(wish.severity)
-    return tuple(Trial(name, part, tuple(sorted(severities))) for name, (part, severities) in wanted.items())
 
 
 def _plan(subject: Subject, near: Neighbourhood, request: RepairRequest) -> Plan:
@@ -339,11 +326,8 @@ def _sentence(mended: Mended, near: Neighbourhood, request: RepairRequest) -> st
     missed = "; ".join(f"{wish.text} got to {value:.3g}" for wish, value in values if not wish.met(value))
     outcome = "The wish is met" if mended.met else f"The wish could not be met ({missed}); this is the nearest"
     axes = ", ".join(f"{name} up to {limit:g}" for (name, _), limit in zip(near.parts, near.limits, strict=True))
-    kept = (
-        " No weights did better than the original's, which are kept."
-        if mended.chosen.where == mended.frontier[0].where
-        else ""
-    )
+    same = mended.chosen.where == mended.frontier[0].where
+    kept = " No weights did better than the original's, which are kept." if same else ""
     return (
         f"{outcome} on the selection split, under {axes}: relative change {first.change:.3f} to {standing.change:.3f}, "
         f"flips {first.flip:.1%} to {standing.flip:.1%}, accuracy {first.accuracy:.1%} to {standing.accuracy:.1%}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,13 @@ import torch
 
 from semcon.core.errors import SemconError
 from semcon.core.record import Estimate
+from semcon.core.registry import load
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 from semcon.evaluations.continuity import Continuity
 from semcon.loading import Batch
 from semcon.measure import Plan, Trial
+from semcon.neighbourhood import Neighbourhood
 from semcon.pool import Pool
 from semcon.progress import Silent
 from semcon.references import Index
@@ -73,6 +76,18 @@ class Standing:
         return all(wish.met(value) for wish, value in zip(wishes, self.values, strict=True))
 
 
+def near_trials(near: Neighbourhood, wishes: Sequence[Wish]) -> tuple[Trial, ...]:
+    """What the selection split is measured under: the wishes' severities, and each axis at its limit."""
+    wanted: dict[str, tuple[Any, set[float]]] = {}
+    for (name, part), limit in zip(near.parts, near.limits, strict=True):
+        wanted.setdefault(name, (part, set()))[1].add(limit)
+    for wish in wishes:
+        if wish.perturbation is not None and wish.severity is not None:
+            known = wanted.setdefault(wish.perturbation, (load("perturbations", wish.perturbation)(), set()))
+            known[1].add(wish.severity)
+    return tuple(Trial(name, part, tuple(sorted(severities))) for name, (part, severities) in wanted.items())
+
+
 class Selection:
     """The selection split, looked at through a network in evaluation mode with the audit's own engine."""
 
@@ -93,10 +108,10 @@ class Selection:
         images = table.images.sort("position")
         predictions = images["prediction"].cast(int).to_numpy()
         first = self.original is None
-        if self.original is None:
-            self.original = predictions
-        right = self._right(predictions)
-        gain = 100 * (right - self._right(self.original))
+        original = predictions if self.original is None else self.original
+        self.original = original
+        right = self._right(predictions, original)
+        gain = 100 * (right - self._right(original, original))
         estimates = [
             one
             for figures in Summary(table, self.plan.seed, self.plan.primary.name, subsets="all").figures()
@@ -109,8 +124,8 @@ class Selection:
             float(right.mean()),
         )  # fmt: skip
 
-    def _right(self, predictions: Integers) -> npt.NDArray[np.float64]:
-        truth = self.index.labels.numpy() if self.labelled else self.original
+    def _right(self, predictions: Integers, original: Integers) -> npt.NDArray[np.float64]:
+        truth = self.index.labels.numpy() if self.labelled else original
         return (predictions == truth).astype(np.float64)
 
     def _value(
