@@ -1,4 +1,4 @@
-"""A repair from end to end: nothing of the judge is seen, a kill changes nothing, what is judged is what was written."""
+"""A repair from end to end: the judge is not seen, a kill changes nothing, what is judged is what was written."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_other_weights_or_images_are_not_resumed(root: Path, tmp_path: Path) -> 
     own, out = recipe(user), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         repair(own, out=out, progress=parts.StoppingAt("training", 4))
-    with pytest.raises(SemconError, match="cannot resume .*images_hash was"):
+    with pytest.raises(SemconError, match=r"cannot resume .*images_hash was"):
         repair(own | {"data": parts.corners(IMAGES, seed=1)}, out=out, resume=True)
     torch.save(parts.network().state_dict(), user / "weights.pt")
     os.replace(user / "weights.pt", user / "weights.safetensors.pt")
@@ -210,19 +210,19 @@ def test_a_repaired_run_can_be_repaired_and_needs_not_its_origin(
 
 
 def test_frozen_layers_and_their_statistics_stay(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the original's tensors, bit for bit; the others move. Also with batch norms that may follow the images."""
+    """Oracle: the original's tensors, bit for bit, though batch norms may follow the images; the others move."""
     monkeypatch.setattr(repair_run, "SMALL", 0)
+    monkeypatch.setattr("semcon.repairing.Repairer.rank", lambda self, _: (-len(self.points), 0.0))  # the last is best
     own = recipe(root, model=f"file:{root}/model.py:frozen", wish="gaussian_noise:0.3 relative_change <= 0.001")
     done = repair(own, out=tmp_path / "out", resume=False)
     before, after = load_file(root / "weights.safetensors"), load_file(done.weights)
     same = {key for key in before if torch.equal(before[key], after[key])}
     assert same >= {key for key in before if key.startswith(("module.0.", "module.1."))}
-    if json.loads((done.folder / "repair.json").read_text())["chosen"]["where"] != "original":
-        assert "module.5.weight" not in same
+    assert "module.5.weight" not in same
 
 
 def test_a_model_in_training_mode_is_judged_in_evaluation_mode_and_given_back(root: Path, tmp_path: Path) -> None:
-    """Oracle: the audits' agreement with a network in evaluation mode; the caller's mode afterwards; mended in place."""
+    """Oracle: predictions of the network in evaluation mode; the caller's mode afterwards; mended in place."""
     network = parts.network()
     network.load_state_dict(
         {k.removeprefix("module."): v for k, v in load_file(root / "weights.safetensors").items()}

@@ -38,7 +38,7 @@ def there_and_back(original: Path, target: Path, mended: nn.Module, tolerance: f
 
 
 def test_safetensors_keep_prefix_metadata_and_dtype(tmp_path: Path) -> None:
-    """Oracle: the original file's keys, dtypes and metadata; the tied pair stays two entries."""
+    """Oracle: the original file's keys, dtypes and metadata."""
     state = {f"module.{k}": v.half() if v.is_floating_point() else v for k, v in network(0).state_dict().items()}
     save_file(state, tmp_path / "a.safetensors", {"format": "pt", "note": "mine"})
     there_and_back(tmp_path / "a.safetensors", tmp_path / "b.safetensors", network(1), 1e-3)

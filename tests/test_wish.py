@@ -103,7 +103,7 @@ def test_a_figure_that_becomes_undefined_counts_as_missed_but_at_first_is_refuse
     dead = parts.network()
     nn.init.zeros_(dead[5].weight)  # type: ignore[index]
     looking = selection(wish("relative_change", "<=", 0.2))
-    with pytest.raises(SemconError, match="'relative_change <= 0.2' cannot be measured on the 120 images"):
+    with pytest.raises(SemconError, match=r"'relative_change <= 0\.2' cannot be measured on the 120 images"):
         looking.look(subject_of(dead))
     looking = selection(wish("relative_change", "<=", 0.2))
     assert looking.look(subject_of(networks()[0])).values[0] > 0
