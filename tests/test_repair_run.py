@@ -212,7 +212,7 @@ def test_a_repaired_run_can_be_repaired_and_needs_not_its_origin(
 def test_frozen_layers_and_their_statistics_stay(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the original's tensors, bit for bit, though batch norms may follow the images; the others move."""
     monkeypatch.setattr(repair_run, "SMALL", 0)
-    monkeypatch.setattr("semcon.repairing.Repairer.rank", lambda self, _: (-len(self.points), 0.0))  # the last is best
+    monkeypatch.setattr("semcon.repairing.Repairer.rank", lambda _, point: (point.where != "step 10", 0.0))
     own = recipe(root, model=f"file:{root}/model.py:frozen", wish="gaussian_noise:0.3 relative_change <= 0.001")
     done = repair(own, out=tmp_path / "out", resume=False)
     before, after = load_file(root / "weights.safetensors"), load_file(done.weights)
