@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -249,6 +249,9 @@ def train(
     perturb: Annotated[list[str] | None, Repeated] = None,
     alpha: float | None = None,
     share: float | None = None,
+    wish: Annotated[list[str] | None, Repeated] = None,
+    select: float | None = None,
+    baseline: str | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     batch_size: int | None = None,
@@ -285,6 +288,13 @@ def train(
         Weight of the objective's second term (TRADES: beta); its own default without.
     share: float
         Part of the batch that gets a perturbed copy.
+    wish: list[str]
+        In place of alpha: 'gaussian_noise:0.2 relative_change <= 0.2', or 'accuracy >= -0.5' in points against
+        --baseline; repeatable.
+    select: float
+        Share of the images held out to judge the wish by; 0.1 by default.
+    baseline: str
+        The run folder of the network that accuracy is wished against.
     epochs: float
         Passes over the data; 10 by default.
     steps: int
@@ -325,17 +335,21 @@ def train(
 
     flags = {
         "model": model, "data": data, "objective": objective, "perturb": perturb, "alpha": alpha, "share": share,
-        "epochs": epochs, "steps": steps, "batch_size": batch_size, "optimizer": optimizer,
+        "wish": wish, "select": select, "baseline": baseline, "epochs": epochs, "steps": steps,
+        "batch_size": batch_size, "optimizer": optimizer,
         "learning_rate": learning_rate, "weights": weights, "mean": mean, "std": std, "size": size, "limit": limit,
         "device": device, "devices": devices, "precision": precision, "seed": seed,
     }  # fmt: skip
     keys = {} if recipe is None else recipes.read_recipe(recipe)
     keys |= {name: value for name, value in flags.items() if value is not None}
     keys |= recipes.parse_settings(set_ or [])
-    folder = recipes.train(keys, out=out, resume=resume, progress=Terminal())
-    print(folder)
+    with redirect_stdout(sys.stderr):  # what the model or the data print
+        folder = recipes.train(keys, out=out, resume=resume, progress=Terminal())
+    with _data():
+        print(folder)
     print(f"trained: {folder}; next: semcon audit run:{folder} DATA", file=sys.stderr)
-    return 0
+    outcome = folder / "wish.json"
+    return 0 if not outcome.exists() or loads(outcome.read_text(encoding="utf-8"))["met"] else 1
 
 
 @app.command
@@ -361,6 +375,7 @@ def repair(
     skip_bad: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
     out: Path = Path("repair"),
+    json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Fine-tune a checkpoint until a wish is met, and prove it on images that it never saw.
 
@@ -400,13 +415,15 @@ def repair(
     seed: int
         Of the splits, the order and the draws.
     set_: list[str]
-        KEY=VALUE for alpha, copies, share, looks or workers; repeatable.
+        KEY=VALUE for alpha, copies, share, clip, looks or workers; repeatable.
     skip_bad: bool
         Leave out images that cannot be read, and count them.
     resume: bool
         Go on with an unfinished repair in the same --out.
     out: Path
         The run folder.
+    json: bool
+        What was wished and reached, and the comparison, as JSON on stdout instead of the table.
     """
     from semcon.compare import side_by_side
     from semcon.progress import Terminal
@@ -420,11 +437,19 @@ def repair(
     }  # fmt: skip
     keys: dict[str, Any] = {"model": model, "data": data, "skip_bad": skip_bad, **parse_settings(set_ or [])}
     keys |= {name: value for name, value in flags.items() if value is not None}
-    repaired = recipes.repair(keys, out=out, resume=resume, progress=Terminal(), command=_command())
-    together = side_by_side([str(repaired.before), str(repaired.after)])
-    together.report(repaired.folder)
-    together.show()
-    print(repaired.sentence)
+    with redirect_stdout(sys.stderr):  # what the model or the data print
+        repaired = recipes.repair(keys, out=out, resume=resume, progress=Terminal(), command=_command())
+        together = side_by_side([str(repaired.before), str(repaired.after)])
+        together.report(repaired.folder)
+    with _data():
+        if json:
+            plain = loads((repaired.folder / "repair.json").read_text(encoding="utf-8"))
+            _print_json({**plain, "comparison": together.to_json()})
+        else:
+            together.show()
+            print(repaired.sentence)
+    if not repaired.met:
+        print("the frontier reached, by change:", *repaired.frontier, sep="\n  ", file=sys.stderr)
     print(f"weights: {repaired.weights}\nreport: {repaired.folder / 'report.html'}", file=sys.stderr)
     return 0 if repaired.met else 1
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +23,29 @@ from semcon.core.errors import SemconError
 from semcon.core.record import Estimate
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
-from semcon.core.training_record import NetworkRecord
+from semcon.core.training_record import NetworkRecord, read_training
 from semcon.evaluations.continuity import Continuity
+from semcon.keyed import Keys
+from semcon.labelling import check_names
 from semcon.loading import Batch, Scan
 from semcon.measure import Plan, Trial
 from semcon.neighbourhood import Neighbourhood
 from semcon.pool import Pool
 from semcon.progress import Progress
 from semcon.references import Index
-from semcon.repairing import Mended, make_alpha, mend
+from semcon.repairing import Mended, Point, make_alpha, mend
+from semcon.repairing import told as told_point
 from semcon.splitting import split
 from semcon.subject import Subject
-from semcon.training import Settings
+from semcon.training import Settings, launched
+from semcon.training_run import WEIGHTS, growing, partial_of, write_trained
 from semcon.training_run import Plan as TrainingPlan
-from semcon.training_run import growing, write_trained
-from semcon.weights import save_like
-from semcon.wish import Selection, Wish
+from semcon.weights import load_weights, save_like
+from semcon.wish import Selection, Wish, near_trials
 
 AXES, LOOKED_AT, BAD = 4, 500, 0.05
+AXES_FILE = "axes.json"
+FEWEST_STEPS = 100
 SMALL = 1000  # images to fit; with fewer the batch norms keep their statistics
 
 
@@ -55,13 +64,13 @@ class Images:
 
 @dataclass(frozen=True)
 class RepairRequest:
-    """What a recipe decides about a repair. `trials`: what the judge's audits measure; `neighbourhood`: None chooses.
+    """What a recipe decides about a repair. `plan`: of the judge's audits, without gauges.
 
-    The other fields are those of `semcon.RepairRecipe`.
+    `neighbourhood`: None chooses. The other fields are those of `semcon.RepairRecipe`.
     """
 
     wishes: tuple[Wish, ...]
-    trials: tuple[Trial, ...]
+    plan: Plan
     neighbourhood: Neighbourhood | None
     network: NetworkRecord
     recipe: dict[str, Any]
@@ -69,6 +78,7 @@ class RepairRequest:
     epochs: float = 9.0
     batch_size: int = 128
     learning_rate: float = 0.02
+    clip: float | None = None
     alpha: float = 4.0
     copies: float = 1.0
     share: float = 1.0
@@ -84,7 +94,10 @@ class RepairRequest:
 
 @dataclass(frozen=True)
 class Repaired:
-    """A finished repair. `before` and `after`: folders of the judge's audits; `weights`: in the form they came in."""
+    """A finished repair. `before` and `after`: folders of the judge's audits; `weights`: in the form they came in.
+
+    `frontier`: the points that no other beats in both change and accuracy, a line each.
+    """
 
     folder: Path
     before: Path
@@ -92,6 +105,7 @@ class Repaired:
     weights: Path
     met: bool
     sentence: str
+    frontier: tuple[str, ...]
 
 
 def run_repair(
@@ -102,34 +116,30 @@ def run_repair(
         raise SemconError(
             f"{subject.name} has no gradient: only an nn.Module that autograd sees through can be repaired"
         )
-    folder = growing(request.out, request.recipe, resume=request.resume)
+    if not any(parameter.requires_grad for parameter in subject.module.parameters()):
+        raise SemconError(f"{subject.name} has no parameter that can be trained: all are frozen, or there is none")
+    check_names(subject.classes, subject.outputs)
     parts = split(images.scan.ids, request.seed, judge=judge is None)
     judged = images.part(parts.judge) if judge is None else _unseen(judge, images.scan.ids, progress)
-    fit, select = (
-        Pool(part.dataset, subject.canvas, part.scan, part.labels, device=subject.device, workers=request.workers)
-        for part in (images.part(parts.fit), images.part(parts.select))
-    )
-    progress.say(_told(fit, select, judged, request))
-    near = request.neighbourhood or _failing(subject, fit, images.dataset, request, progress)
-    selection = Selection(select, near_trials(near, request.wishes), request.wishes, _plan(subject, near, request))
-    mended = mend(
-        subject, fit, selection, near, _settings(request, len(fit)), alpha=make_alpha(request.wishes, request.alpha),
-        share=request.share, copies=request.copies, freeze=len(fit) < SMALL, looks=request.looks, folder=folder,
-        progress=progress,
-    )  # fmt: skip
+    alpha, settings = make_alpha(request.wishes, request.alpha), _settings(subject, request, len(parts.fit))
+    fabric = launched(settings)
+    facts = {"weights_hash": subject.fingerprint, "images_hash": _hash(images), "judge_hash": judge and _hash(judge)}
+    new = not partial_of(request.out).exists()
+    folder = growing(request.out, request.recipe | facts, resume=request.resume, what="repair")
+    with _gone_if_idle(folder, new=new):
+        fit, select = (
+            Pool(part.dataset, subject.canvas, part.scan, part.labels, device=subject.device, workers=request.workers)
+            for part in (images.part(parts.fit), images.part(parts.select))
+        )
+        progress.say(_told(fit, select, judged, request))
+        near = _axes(subject, fit, request, folder, progress)
+        selection = Selection(select, near_trials(near, request.wishes), request.wishes, _plan(subject, near, request))
+        mended = mend(
+            subject, fit, selection, near, settings, alpha=alpha, share=request.share, copies=request.copies,
+            freeze=len(fit) < SMALL, looks=request.looks, folder=folder, progress=progress, fabric=fabric,
+        )  # fmt: skip
     progress.say(f"chosen on {len(select)} images: {mended.chosen.where}; judging on {len(judged.scan.ids)} others")
     return _proven(subject, judged, mended, near, folder, request, progress)
-
-
-def near_trials(near: Neighbourhood, wishes: Sequence[Wish]) -> tuple[Trial, ...]:
-    """What the selection split is measured under: the wishes' severities, and each axis at its limit."""
-    wanted: dict[str, tuple[Any, set[float]]] = {}
-    for (name, part), limit in zip(near.parts, near.limits, strict=True):
-        wanted.setdefault(name, (part, set()))[1].add(limit)
-    for wish in wishes:
-        if wish.perturbation is not None and wish.severity is not None:
-            wanted[wish.perturbation][1].add(wish.severity)
-    return tuple(Trial(name, part, tuple(sorted(severities))) for name, (part, severities) in wanted.items())
 
 
 def _plan(subject: Subject, near: Neighbourhood, request: RepairRequest) -> Plan:
@@ -155,30 +165,79 @@ def _told(fit: Pool, select: Pool, judged: Images, request: RepairRequest) -> st
     )
 
 
-def _settings(request: RepairRequest, images: int) -> Settings:
+def _settings(subject: Subject, request: RepairRequest, images: int) -> Settings:
     batch = min(request.batch_size, images)
-    steps = max(100, round(request.epochs * (images // batch)))
-    return Settings(steps, batch, learning_rate=request.learning_rate, weight_decay=0.0, seed=request.seed)
+    steps = max(FEWEST_STEPS, round(request.epochs * (images // batch)))
+    device = subject.device
+    return Settings(
+        steps, batch, learning_rate=request.learning_rate, weight_decay=0.0, clip=request.clip, seed=request.seed,
+        accelerator="gpu" if device.type == "cuda" else device.type,
+        devices=1 if device.index is None else (device.index,),
+    )  # fmt: skip
+
+
+def _hash(images: Images) -> str:
+    """Of the images and their labels, whatever their order."""
+    pairs = torch.stack([images.scan.ids, images.labels], 1)
+    return hashlib.blake2b(pairs.unique(dim=0).numpy().tobytes(), digest_size=8).hexdigest()
+
+
+@contextmanager
+def _gone_if_idle(folder: Path, *, new: bool) -> Iterator[None]:
+    """Where something stops the repair before its first checkpoint, a folder that is new goes: nothing to resume."""
+    try:
+        yield
+    except BaseException:
+        if new and not (folder / "checkpoint.pt").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _axes(subject: Subject, fit: Pool, request: RepairRequest, folder: Path, progress: Progress) -> Neighbourhood:
+    """What is named, where it changes these images; else what fails, found once: a resumed repair mends the same."""
+    rows = _sample(fit, request.seed)
+    index = Index(fit.scan.ids[rows], fit.labels.cpu()[rows])
+    if request.neighbourhood is not None:
+        near = request.neighbourhood
+        probe = _batches(fit, index, rows, range(min(64, len(rows))))[0]
+        for (name, part), limit in zip(near.parts, near.limits, strict=True):
+            if inert(Trial(name, part, (limit,)), probe, request.seed, subject.device):
+                raise SemconError(f"{name} up to {limit:g} leaves these images as they are: there is nothing to mend")
+        return near
+    known = folder / AXES_FILE
+    if known.exists():
+        limits: dict[str, float] = json.loads(known.read_text(encoding="utf-8"))
+        return Neighbourhood.of(tuple(limits), tuple(limits.values()))
+    near = _failing(subject, fit, (rows, index), request, progress)
+    limits = {name: limit for (name, _), limit in zip(near.parts, near.limits, strict=True)}
+    write_whole(known, json.dumps(limits).encode())
+    return near
+
+
+def _sample(fit: Pool, seed: int) -> Tensor:
+    """Some rows, by a keyed hash: a folder comes class by class."""
+    return Keys(fit.scan.ids, seed, scope="axes").bits("axes").argsort(stable=True)[:LOOKED_AT]
+
+
+def _batches(fit: Pool, index: Index, rows: Tensor, wanted: Sequence[int]) -> list[Batch]:
+    """Images by their place in `rows`."""
+    chosen = torch.tensor(list(wanted))
+    return [
+        Batch(fit.take(rows[part]), part, index.ids[part], index.labels[part], ("",) * len(part))
+        for part in chosen.split(128)
+    ]
 
 
 def _failing(
-    subject: Subject, fit: Pool, dataset: Dataset, request: RepairRequest, progress: Progress
+    subject: Subject, fit: Pool, sample: tuple[Tensor, Index], request: RepairRequest, progress: Progress
 ) -> Neighbourhood:
     """The axes to mend: those under whose middle rung most predictions flip, at most four of them, on images to fit."""
-    rows = torch.arange(min(LOOKED_AT, len(fit)))
-    index = Index(fit.scan.ids[rows], fit.labels.cpu()[rows])
-
-    def read(wanted: Sequence[int]) -> list[Batch]:
-        chosen = torch.tensor(list(wanted))
-        return [
-            Batch(fit.take(part), part, index.ids[part], index.labels[part], ("",) * len(part))
-            for part in chosen.split(128)
-        ]
-
-    probe = read(rows[:64].tolist())[0]
+    rows, index = sample
+    read = partial(_batches, fit, index, rows)
+    probe = read(range(min(64, len(rows))))[0]
     trials = [
         replace(trial, severities=trial.severities[len(trial.severities) // 2 :][:1])
-        for trial in request.trials
+        for trial in request.plan.trials
         if not inert(trial, probe, request.seed, subject.device)
     ]
     plan = Plan(
@@ -211,45 +270,68 @@ def _proven(
     """Write the weights, then audit original and repaired on the judge's images."""
     module = subject.module
     assert module is not None
-    plan = TrainingPlan(
-        lambda _: mended.objective, _settings(request, 1), request.network, request.recipe, request.out
-    )  # fmt: skip
-    write_trained(folder, subject, mended.objective, mended.trained, plan)
-    weights = folder / "weights.safetensors"
+    weights = folder / WEIGHTS
     if request.weights not in (None, "none"):
         original = Path(str(request.weights))
         weights = folder / f"repaired{original.suffix}"
         save_like(module, original, weights)
+        load_weights(module, str(weights))  # in the file's dtype: what is judged is what was written
+    settings = _settings(subject, request, mended.images)
+    plan = TrainingPlan(lambda _: mended.objective, settings, request.network, request.recipe, request.out)
+    write_trained(folder, subject, mended.objective, mended.trained, plan)
     repaired = {name: value.clone() for name, value in module.state_dict().items()}
-    name = subject.name
-    for which, state in (("before", mended.original), ("after", repaired)):
+    own = subject.name, subject.weights, subject.training
+    told = (f"{own[0]} (original)", *own[1:]), (
+        f"{own[0]} (repaired)", str(request.out / weights.name), read_training(folder).training
+    )  # fmt: skip
+    for which, state, facts in zip(("before", "after"), (mended.original, repaired), told, strict=True):
+        module.load_state_dict(state)
+        module.eval().to(subject.device)  # an audit gives a model back as it came
+        subject.name, subject.weights, subject.training = facts
         if (folder / which / "record.json").exists():
             continue
-        module.load_state_dict(state)
-        subject.name = f"{name} (original)" if which == "before" else f"{name} (repaired)"
         audit = Request(
-            Plan(request.trials, (), seed=0), folder / which, classes_given=request.classes_given,
-            budget=request.budget, workers=request.workers, resume=True, command=request.command,
+            request.plan, folder / which, classes_given=request.classes_given, budget=request.budget,
+            workers=request.workers, resume=True, command=request.command,
         )  # fmt: skip
         run_audit(subject, judged.dataset, judged.scan, audit, progress)
-    subject.name = name
-    sentence = _sentence(mended, near)
-    write_whole(
-        folder / "repair.json", (json.dumps(_record(mended, near, request, sentence), indent=1) + "\n").encode()
-    )
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    os.replace(folder, request.out)
+    subject.name, subject.weights, subject.training = own
+    sentence, frontier = _sentence(mended, near, request), frontier_of(mended.frontier)
+    record = _record(mended, near, request, sentence) | {
+        "weights": weights.name,
+        "images": {"fit": mended.images, "select": mended.selected, "judge": len(judged.scan.ids)},
+    }
+    write_whole(folder / "repair.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     out = request.out
-    return Repaired(out, out / "before", out / "after", out / weights.name, mended.met, sentence)
+    os.replace(folder, out)
+    for name in ("checkpoint.pt", AXES_FILE):  # last: a kill before the new name leaves them to resume from
+        (out / name).unlink(missing_ok=True)
+    lines = tuple(told_point(point, request.wishes) for point in frontier)
+    return Repaired(out, out / "before", out / "after", out / weights.name, mended.met, sentence, lines)
 
 
-def _sentence(mended: Mended, near: Neighbourhood) -> str:
+def frontier_of(points: Sequence[Point]) -> list[Point]:
+    """Those that no other beats in both change and accuracy, by change."""
+    known = [point for point in points if point.standing.change == point.standing.change]
+    best: list[Point] = []
+    for point in sorted(known, key=lambda one: (one.standing.change, -one.standing.accuracy)):
+        if not best or point.standing.accuracy > best[-1].standing.accuracy:
+            best.append(point)
+    return best
+
+
+def _sentence(mended: Mended, near: Neighbourhood, request: RepairRequest) -> str:
     standing, first = mended.chosen.standing, mended.frontier[0].standing
-    outcome = "The wish is met" if mended.met else "The wish could not be met; this is the nearest"
+    values = zip(request.wishes, standing.values, strict=True)
+    missed = "; ".join(f"{wish.text} got to {value:.3g}" for wish, value in values if not wish.met(value))
+    outcome = "The wish is met" if mended.met else f"The wish could not be met ({missed}); this is the nearest"
     axes = ", ".join(f"{name} up to {limit:g}" for (name, _), limit in zip(near.parts, near.limits, strict=True))
+    same = mended.chosen.where == mended.frontier[0].where
+    kept = " No weights did better than the original's, which are kept." if same else ""
     return (
         f"{outcome} on the selection split, under {axes}: relative change {first.change:.3f} to {standing.change:.3f}, "
         f"flips {first.flip:.1%} to {standing.flip:.1%}, accuracy {first.accuracy:.1%} to {standing.accuracy:.1%}."
+        f"{kept}"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from semcon.subject import Subject
 from semcon.training import Settings, Trained, train
 from semcon.wish import Selection, Standing, Wish
 
+TINY = 1e-9  # a wish that is missed by less than anything, as `<` at its very threshold
 PATH = tuple(i / 10 for i in range(11))  # shares of the way from the original weights to the repaired ones
 State = dict[str, Tensor]
 
@@ -43,19 +45,29 @@ class Point:
     met: bool
 
     def plain(self) -> dict[str, Any]:
-        """JSON."""
-        return {"where": self.where, "alpha": self.alpha, "met": self.met, **asdict(self.standing)}
+        """JSON; null for what is undefined."""
+        standing = self.standing
+        return {
+            "where": self.where, "alpha": self.alpha, "met": self.met, "values": [*map(_finite, standing.values)],
+            "errors": [*map(_finite, standing.errors)], "change": _finite(standing.change),
+            "flip": _finite(standing.flip), "accuracy": _finite(standing.accuracy),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Mended:
-    """What fine-tuning found: the chosen point, whether it meets the wishes, and every point looked at."""
+    """What fine-tuning found: the chosen point, whether it meets the wishes, and every point looked at.
+
+    `images`, `selected`: how many it was fitted to and chosen by.
+    """
 
     chosen: Point
     frontier: tuple[Point, ...]
     trained: Trained
     objective: Objective
     original: State
+    images: int
+    selected: int
 
     @property
     def met(self) -> bool:
@@ -63,65 +75,86 @@ class Mended:
         return self.chosen.met
 
 
-class Repairer:
-    """Looks at the selection split while a network is mended, moves the multiplier, and keeps the best weights."""
+class Watcher:
+    """Looks at the selection split while a network is trained and moves the multiplier.
 
-    def __init__(self, selection: Selection, subject: Subject, alpha: Alpha, every: int, last: int) -> None:
-        self.selection, self.subject, self.alpha, self.every, self.last = selection, subject, alpha, every, last
-        self.wishes = selection.wishes
+    `every`: steps between looks. `moves`: the steps at which the multiplier may move.
+    """
+
+    def __init__(
+        self, selection: Selection, subject: Subject, alpha: Alpha, every: int, moves: range, progress: Progress
+    ) -> None:
+        self.selection, self.subject, self.alpha, self.every, self.moves = selection, subject, alpha, every, moves
+        self.wishes, self.progress = selection.wishes, progress
         self.points: list[Point] = []
-        self.best: tuple[Point, State] | None = None
 
     def __call__(self, student: Student, step: int) -> tuple[dict[str, float], bool]:
-        """One look; stops where every wish is met with a standard error to spare, twice running."""
+        """One look; whether the run may end."""
         point = self.look(f"step {step}", student.network)
-        if isinstance(self.alpha, Multiplier) and step < 0.8 * self.last:
+        if isinstance(self.alpha, Multiplier) and step in self.moves:
             self.alpha.violated(self._violation(point.standing))
         standing = point.standing
+        self.progress.say(told(point, self.wishes))
         figures = {"relative_change": standing.change, "flip": standing.flip, "accuracy": standing.accuracy}
         wished = {wish.text: value for wish, value in zip(self.wishes, standing.values, strict=True)}
-        return {**figures, **wished, "alpha": self.alpha.value}, self._settled()
+        return {**figures, **wished, "alpha": self.alpha.value}, self.settled()
 
     def look(self, where: str, network: nn.Module) -> Point:
-        """Measure these weights and keep them where they are the best so far."""
+        """Measure these weights."""
         standing = self.selection.look(self.subject)
         point = Point(where, self.alpha.value, standing, standing.meets(self.wishes))
         self.points.append(point)
-        if self.best is None or self.rank(point) < self.rank(self.best[0]):
+        return point
+
+    def settled(self) -> bool:
+        """Whether the run may end."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """The points."""
+        return {"points": json.dumps([_plain(point) for point in self.points])}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self.points = [_point(plain) for plain in json.loads(state["points"])]
+
+    @property
+    def bounds_change(self) -> bool:
+        """Whether some wish is about perturbed images."""
+        return any(wish.perturbation is not None for wish in self.wishes)
+
+    def _violation(self, standing: Standing) -> float:
+        """Of the wishes that the multiplier serves, the worst, in points of accuracy or as a share of the threshold."""
+        pairs = list(zip(self.wishes, standing.values, strict=True))
+        if self.bounds_change:
+            return max(w.shortfall(v) / w.scale for w, v in pairs if w.perturbation is not None)
+        return max(w.shortfall(v) for w, v in pairs)
+
+
+class Repairer(Watcher):
+    """Keeps the best weights besides, and ends the run where every wish is met with a standard error to spare."""
+
+    best: tuple[Point, State] | None = None
+
+    def look(self, where: str, network: nn.Module) -> Point:
+        """Measure these weights and keep them where they are the best so far."""
+        point = super().look(where, network)
+        if self.best is None or self.rank(point) < self.rank(self.best[0]):  # a tie goes to the first
             self.best = (point, copy.deepcopy(network.state_dict()))
         return point
 
     def rank(self, point: Point) -> tuple[float, float]:
         """Smaller is better: how far wishes are missed; then accuracy where a change is bounded, else the change."""
         missed = sum(
-            max(0.0, wish.shortfall(value)) / (abs(wish.threshold) or 1)
+            0.0 if wish.met(value) else max(TINY, wish.shortfall(value) / wish.scale)
             for wish, value in zip(self.wishes, point.standing.values, strict=True)
         )
-        return missed, -point.standing.accuracy if self._bounds_change() else point.standing.change
+        last = -point.standing.accuracy if self.bounds_change else point.standing.change
+        return missed, math.inf if math.isnan(last) else last
 
-    def state_dict(self) -> dict[str, Any]:
-        """Points and best weights."""
-        best = None if self.best is None else (json.dumps(_plain(self.best[0])), self.best[1])
-        return {"points": json.dumps([_plain(point) for point in self.points]), "best": best}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What `state_dict` gave."""
-        self.points = [_point(plain) for plain in json.loads(state["points"])]
-        if state["best"] is not None:
-            self.best = (_point(json.loads(state["best"][0])), state["best"][1])
-
-    def _bounds_change(self) -> bool:
-        return any(wish.perturbation is not None for wish in self.wishes)
-
-    def _violation(self, standing: Standing) -> float:
-        """Of the wishes that the multiplier serves, the worst, in points of accuracy or as a share of the threshold."""
-        pairs = list(zip(self.wishes, standing.values, strict=True))
-        if self._bounds_change():
-            return max(w.shortfall(v) / (abs(w.threshold) or 1) for w, v in pairs if w.perturbation is not None)
-        return max(w.shortfall(v) for w, v in pairs)
-
-    def _settled(self) -> bool:
-        if not self._bounds_change() or len(self.points) < 2:
+    def settled(self) -> bool:
+        """Whether every wish about a change was met at the last two looks, with a standard error to spare."""
+        if not self.bounds_change or len(self.points) < 2:
             return False
         return all(
             wish.shortfall(value) + error <= 0
@@ -129,17 +162,40 @@ class Repairer:
             for wish, value, error in zip(self.wishes, point.standing.values, point.standing.errors, strict=True)
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Points and best weights."""
+        best = None if self.best is None else (json.dumps(_plain(self.best[0])), self.best[1])
+        return {**super().state_dict(), "best": best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+        super().load_state_dict(state)
+        if state["best"] is not None:
+            self.best = (_point(json.loads(state["best"][0])), state["best"][1])
+
+
+def told(point: Point, wishes: Sequence[Wish]) -> str:
+    """A point in one line: the wished figures, and the means."""
+    standing = point.standing
+    values = zip(wishes, standing.values, strict=True)
+    wished = "; ".join(f"{wish.text}: {value:.3g}{'' if wish.met(value) else ' (missed)'}" for wish, value in values)
+    alpha = "" if point.alpha is None else f", alpha {point.alpha:.3g}"
+    return (
+        f"{point.where}: {wished}; relative change {standing.change:.3f}, flips {standing.flip:.1%}, "
+        f"accuracy {standing.accuracy:.1%}{alpha}"
+    )
+
 
 def make_alpha(wishes: Sequence[Wish], start: float) -> Alpha:
     """The multiplier that serves the wishes: of the penalty where a change is bounded, else of the loss."""
-    if any(wish.perturbation is not None for wish in wishes):
-        return Multiplier("penalty", start, rate=start)
-    return Multiplier("loss", start, rate=0.1)
+    bounded = any(wish.perturbation is not None for wish in wishes)
+    return Multiplier("penalty" if bounded else "loss", start)
 
 
 def mend(
     subject: Subject, fit: Pool, selection: Selection, neighbourhood: Neighbourhood, settings: Settings, *,
     alpha: Alpha, share: float, copies: float, freeze: bool, looks: int, folder: Path, progress: Progress,
+    fabric: Any = None,
 ) -> Mended:  # fmt: skip
     """Fine-tune the subject's network in place and leave the chosen weights in it."""
     student = Student.of(subject)
@@ -148,9 +204,12 @@ def mend(
     student.keeps_statistics = freeze
     constraint = ContinuityConstraint(neighbourhood, options=Options(share=share), seed=settings.seed)
     objective = load("objectives", "distillation")(teacher, constraint, alpha, copies=copies)
-    repairer = Repairer(selection, subject, alpha, max(1, settings.steps // looks), settings.steps)
-    repairer.look("original", student.network)
-    trained = train(student, fit, objective, settings, folder=folder, progress=progress, observer=repairer)
+    every, moves = max(1, settings.steps // looks), range(1, round(0.8 * settings.steps))
+    repairer = Repairer(selection, subject, alpha, every, moves, progress)
+    progress.say(told(repairer.look("original", student.network), selection.wishes))
+    trained = train(
+        student, fit, objective, settings, folder=folder, progress=progress, observer=repairer, fabric=fabric
+    )
     final = copy.deepcopy(student.network.state_dict())
     with progress.task("choosing", total=len(PATH) - 2):
         for place in PATH[1:-1]:
@@ -161,7 +220,7 @@ def mend(
     point, state = repairer.best
     student.network.load_state_dict(state)
     student.eval()
-    return Mended(point, tuple(repairer.points), trained, objective, original)
+    return Mended(point, tuple(repairer.points), trained, objective, original, len(fit), len(selection.pool))
 
 
 def between(first: State, second: State, place: float) -> State:
@@ -170,6 +229,10 @@ def between(first: State, second: State, place: float) -> State:
         name: torch.lerp(first[name], value, place) if value.is_floating_point() else value
         for name, value in second.items()
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _plain(point: Point) -> dict[str, Any]:

@@ -33,11 +33,23 @@ def split(ids: Tensor, seed: int, *, judge: bool) -> Split:
         raise SemconError(
             f"{len(unique)} different images are too few to split into {wanted}: expected {FEWEST} or more"
         )
-    order = unique[Keys(unique, seed, scope="split").bits("split").argsort(stable=True)]
+    order = _shuffled(unique, seed)
     held = min(1000, max(100, len(unique) // 5))
     apart = len(unique) // 3 if judge else 0
+    select, judged = order[:held], order[held : held + apart]
+    return Split(_rows(ids, order[held + apart :]), _rows(ids, select), _rows(ids, judged))
 
-    def rows(members: Tensor) -> Tensor:
-        return torch.nonzero(torch.isin(ids, members)).flatten()
 
-    return Split(rows(order[held + apart :]), rows(order[:held]), rows(order[held : held + apart]))
+def held_out(ids: Tensor, seed: int, share: float) -> tuple[Tensor, Tensor]:
+    """(N,) sample ids -> the rows to train on, and those of a share of the different images, held out."""
+    unique = ids.unique()
+    order, count = _shuffled(unique, seed), round(share * len(unique))
+    return _rows(ids, order[count:]), _rows(ids, order[:count])
+
+
+def _shuffled(unique: Tensor, seed: int) -> Tensor:
+    return unique[Keys(unique, seed, scope="split").bits("split").argsort(stable=True)]
+
+
+def _rows(ids: Tensor, members: Tensor) -> Tensor:
+    return torch.nonzero(torch.isin(ids, members)).flatten()

@@ -32,16 +32,17 @@ class Student(nn.Module):
         self.network, self.channels = network, channels
         for name, values in (("mean", mean), ("std", std), ("luminance", LUMINANCE)):
             self.register_buffer(name, torch.tensor(tuple(values)).view(1, -1, 1, 1), persistent=False)
-        self.keeps_statistics = False  # batch norms stay in evaluation mode whatever the mode of the rest
+        self.keeps_statistics = False  # all batch norms stay in evaluation mode whatever the mode of the rest
         self._viewer = Viewer(network, penultimate)
 
     def train(self, mode: bool = True) -> Student:
-        """Training or evaluation mode."""
+        """Training or evaluation mode; a frozen batch norm keeps its statistics in both, or it would not be frozen."""
         super().train(mode)
-        if self.keeps_statistics:
-            for layer in self.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
-                    layer.eval()
+        for layer in self.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm) and (  # pyright: ignore[reportPrivateUsage]
+                self.keeps_statistics or _frozen(layer)
+            ):
+                layer.eval()
         return self
 
     @classmethod
@@ -65,3 +66,8 @@ class Student(nn.Module):
     def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
         """One forward pass with the outputs of some layers."""
         return self._viewer.view(x, self, layers)
+
+
+def _frozen(layer: nn.Module) -> bool:
+    own = list(layer.parameters())
+    return bool(own) and not any(parameter.requires_grad for parameter in own)

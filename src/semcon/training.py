@@ -41,7 +41,7 @@ class Settings:
     Nesterov momentum 0.9, 0.01 for Adam); `schedule` over all steps, cosine to 0 or one cycle; `clip`: largest norm of
     the gradient; `average`: decay of an exponential average of the weights over the second half, which then is the
     result; `augment`: perturbations with their limits that every image gets, whatever the objective (a flip: half of
-    them); `precision`, `devices`, `compile`: as torch and Fabric know them.
+    them); `precision`, `compile`: as torch and Fabric know them; `devices`: how many, or which by their numbers.
     """
 
     steps: int
@@ -55,7 +55,7 @@ class Settings:
     augment: tuple[tuple[str, float], ...] = ()
     precision: Literal["32", "bf16", "16"] = "32"
     accelerator: str = "auto"
-    devices: int = 1
+    devices: int | tuple[int, ...] = 1
     compile: bool = False
     seed: int = 0
     checkpoint_seconds: float = 30.0
@@ -246,8 +246,8 @@ class Trainer:
         names = ", ".join(self.pool.titles(rows)[:3])
         raise SemconError(
             f"the loss is not finite at step {step + 1} (terms: {', '.join(bad) or 'none alone'}; batch of "
-            f"{len(rows)}: {names}, ...). {self._kept}. Try a lower learning rate or alpha, --clip 1, or look at these "
-            "images"
+            f"{len(rows)}: {names}, ...). {self._kept}. Try a lower learning rate or alpha, --set clip=1, or look "
+            "at these images"
         )
 
     @property
@@ -261,7 +261,7 @@ class Trainer:
         if not finite:
             raise SemconError(
                 f"the weights are not finite at step {self.done}. {self._kept}. Try a lower learning rate or alpha, or "
-                "--clip 1"
+                "--set clip=1"
             )
         if rank() != 0:
             return
@@ -363,7 +363,8 @@ def launched(settings: Settings) -> Any:
         raise MissingPackageError("lightning-fabric", "train", "training") from None
     precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
     with _quiet():
-        fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, precision=precision)
+        devices = list(settings.devices) if isinstance(settings.devices, tuple) else settings.devices
+        fabric = Fabric(accelerator=settings.accelerator, devices=devices, precision=precision)
         fabric.launch()
     return fabric
 

@@ -96,20 +96,30 @@ def partial_of(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def growing(out: Path, recipe: dict[str, Any], *, resume: bool) -> Path:
+def check_free(out: Path, *, resume: bool, what: str = "training") -> None:
+    """Before anything slow. Errors: `SemconError` where a run has this name, or begins to (without `resume`)."""
+    folder = partial_of(out)
+    try:
+        taken, begun = out.exists(), (folder / "recipe.json").exists()
+    except OSError as error:
+        raise SemconError(f"{out} cannot be a run folder: {error.strerror}. Choose another --out") from None
+    if taken:
+        raise SemconError(f"{out} exists already: choose another --out, or remove it first")
+    if begun and not resume:
+        raise SemconError(
+            f"{folder} holds an unfinished {what}: go on with --resume, remove it, or choose another --out"
+        )
+
+
+def growing(out: Path, recipe: dict[str, Any], *, resume: bool, what: str = "training") -> Path:
     """The folder beside `out` in which a run grows; with `resume` the one that is there, of the same recipe.
 
     Errors: `SemconError` for a folder that is taken, or a recipe that differs, naming the setting.
     """
+    check_free(out, resume=resume, what=what)
     folder = partial_of(out)
-    if out.exists():
-        raise SemconError(f"{out} exists already: choose another --out, or remove it first")
     before = folder / "recipe.json"
     if before.exists():
-        if not resume:
-            raise SemconError(
-                f"{folder} holds an unfinished training: go on with --resume, remove it, or choose another --out"
-            )
         was = json.loads(before.read_text(encoding="utf-8"))
         now = json.loads(json.dumps(recipe))
         different = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]

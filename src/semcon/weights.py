@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 from collections.abc import Mapping
@@ -71,8 +72,15 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _refilled(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = {key: _plain(key, set(own)) for key in state}
-    return {key: own[name].detach().to("cpu", state[key].dtype, copy=True).contiguous() for key, name in names.items()}
+    """The file's own mapping with the network's values: its keys in their order, its dtypes, its versions of layers."""
+    filled: Any = copy.copy(state)
+    for key, old in state.items():
+        value = own[_plain(key, set(own))].detach()
+        new = value.to("cpu", old.dtype, copy=True).contiguous()
+        if new.is_floating_point() and bool((new.isinf() & ~value.cpu().isinf()).any()):
+            raise SemconError(f"{key} holds numbers too large for {str(old.dtype).removeprefix('torch.')}, its dtype")
+        filled[key] = new
+    return filled
 
 
 def _renested(content: Any, own: Mapping[str, Tensor]) -> Any:

@@ -25,6 +25,11 @@ class Run:
         folder = Path(self.path)
         record = read_training(folder)
         fields = dict(record.network.fields)
+        if record.network.kind == "module":
+            raise SemconError(
+                f"{folder} was trained from a {fields['model']} in memory, which semcon cannot build again: load "
+                f"{folder / record.weights} into it and give that model"
+            )
         built: Built = load("models", record.network.kind)(**fields).build()
         weights = self.weights or str(folder / record.weights)
         if built.model is None or not hasattr(built.model, "load_state_dict"):

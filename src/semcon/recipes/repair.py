@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from semcon.core.errors import SemconError
-from semcon.core.registry import load
-from semcon.gate import parse_rule
 from semcon.progress import Progress, Silent
 from semcon.recipes.audit import BUDGETS, BudgetName, parse_data, parse_model, parse_trials, read_classes
 from semcon.recipes.train import network_record, perturbation_limit, plain, validated
+from semcon.recipes.wish import OPPOSITE, parse_wish
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
@@ -23,35 +22,6 @@ if TYPE_CHECKING:
     from semcon.subject import Subject
     from semcon.wish import Wish
 
-OPPOSITE = "a wish says what shall hold, such as 'accuracy >= -1' or 'gaussian_noise:0.05 flip <= 0.1'"
-WISHED = {
-    "relative_change": "<", "within_class_change": "<", "discontinuity": "<", "any_nearer_20": "<", "flip": "<",
-    "confidence_drop": "<", "accuracy": ">",
-}  # fmt: skip
-
-
-def parse_wish(text: str) -> Wish:
-    """`accuracy >= -1` (points against the original), or `PERTURBATION:SEVERITY QUANTITY <= NUMBER`.
-
-    Errors: `SemconError` showing the form, or for a wish in the wrong direction.
-    """
-    from semcon.wish import Wish
-
-    rule = parse_rule(text)
-    if rule.quantity not in WISHED or rule.gauge is not None or rule.draws == "worst":
-        raise SemconError(f"cannot wish for {text!r}: {OPPOSITE}; quantities: {', '.join(WISHED)}")
-    if rule.operator[0] != WISHED[rule.quantity]:
-        raise SemconError(f"the wish {text!r} asks for a worse network: {OPPOSITE}")
-    if rule.perturbation is None and rule.quantity != "accuracy":
-        raise SemconError(f"the wish {text!r} names no perturbation: {OPPOSITE}")
-    if rule.perturbation is not None and rule.severity is None:
-        raise SemconError(f"the wish {text!r} names no severity: {OPPOSITE}")
-    if rule.perturbation is not None and rule.severity is not None:
-        load("perturbations", rule.perturbation)().check_severity(rule.severity)
-    if rule.perturbation is None and rule.threshold > 0:
-        raise SemconError(f"the wish {text!r} asks for more accuracy than the original has: expected at most 0 points")
-    return Wish(rule.text, rule.quantity, rule.perturbation, rule.severity, rule.operator, rule.threshold)
-
 
 class RepairRecipe(BaseModel):
     """The settings of one repair, validated. Names as the flags of `semcon repair`.
@@ -59,7 +29,8 @@ class RepairRecipe(BaseModel):
     `wish`: `accuracy >= -1` (points against the original; without labels, agreement with it), or
     `gaussian_noise:0.05 relative_change <= 0.2`. `perturb`: what to mend, `NAME:SEVERITY`; by default what the wishes
     name, else the axes that fail. `judge`: images to judge by, opened once; by default a third of `data`. `copies`:
-    weight of the original's prediction on the perturbed images. `budget`, `limit`: of the judge's audits.
+    weight of the original's prediction on the perturbed images. `budget`: rungs, draws and searches of the judge's
+    audits, on all of its images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -77,6 +48,7 @@ class RepairRecipe(BaseModel):
     epochs: float = Field(default=9.0, gt=0)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=0.02, gt=0)
+    clip: float | None = Field(default=None, gt=0)
     alpha: float = Field(default=4.0, gt=0)
     copies: float = Field(default=1.0, ge=0)
     share: float = Field(default=1.0, gt=0, le=1)
@@ -102,12 +74,14 @@ def repair(
     judge's images, and the frontier in `repair.json`. Errors: `SemconError` says what to do.
     """
     from semcon.built import build_subject
+    from semcon.measure import Plan
     from semcon.repair_run import RepairRequest, run_repair
+    from semcon.search import SearchSettings
+    from semcon.training_run import check_free
 
     own = recipe if isinstance(recipe, RepairRecipe) else repair_recipe(recipe)
     folder, told = Path(out), progress or Silent()
-    if folder.exists():
-        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
+    check_free(folder, resume=resume, what="repair")
     wishes = tuple(parse_wish(text) for text in own.wish)
     if not wishes:
         raise SemconError(f"nothing is wished: {OPPOSITE}")
@@ -120,17 +94,33 @@ def repair(
         source.build(), mean=own.mean, std=own.std, size=own.size, classes=names, device=own.device, precision="32",
         common_size=common, name=None,
     )  # fmt: skip
-    limits: dict[str, float] = getattr(images[0], "severity_limits", {})
+    budget = BUDGETS[own.budget]
+    audited = Plan(
+        parse_trials((), budget, _limits(images[0], None if judged is None else judged[0])), (), draws=budget.draws,
+        seed=0, worst=SearchSettings() if budget.worst == "search" else None, critical=budget.critical,
+    )  # fmt: skip
     request = RepairRequest(
-        wishes, parse_trials((), BUDGETS[own.budget], limits), near, network_record(source), plain(own), folder,
-        epochs=own.epochs, batch_size=own.batch_size, learning_rate=own.learning_rate, alpha=own.alpha,
-        copies=own.copies, share=own.share, looks=own.looks, seed=own.seed, weights=own.weights, workers=own.workers,
-        resume=resume, classes_given=names is not None, budget=own.budget, command=command,
+        wishes, audited, near, network_record(source), plain(own), folder, epochs=own.epochs,
+        batch_size=own.batch_size, learning_rate=own.learning_rate, clip=own.clip, alpha=own.alpha, copies=own.copies,
+        share=own.share, looks=own.looks, seed=own.seed, weights=own.weights, workers=own.workers, resume=resume,
+        classes_given=names is not None, budget=own.budget, command=command,
     )  # fmt: skip
-    return run_repair(
-        subject, _as_images(subject, images, given=names is not None),
-        None if judged is None else _as_images(subject, judged, given=names is not None), request, told,
-    )  # fmt: skip
+    try:
+        return run_repair(
+            subject, _as_images(subject, images, given=names is not None),
+            None if judged is None else _as_images(subject, judged, given=names is not None), request, told,
+        )  # fmt: skip
+    finally:
+        subject.release()
+
+
+def _limits(*datasets: Dataset | None) -> dict[str, float]:
+    """The severities that all these data allow."""
+    limits: dict[str, float] = {}
+    for dataset in datasets:
+        for name, limit in getattr(dataset, "severity_limits", {}).items():
+            limits[name] = min(limit, limits.get(name, limit))
+    return limits
 
 
 def _neighbourhood(recipe: RepairRecipe, wishes: Sequence[Wish]) -> Neighbourhood | None:

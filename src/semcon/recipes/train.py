@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -16,6 +17,7 @@ from semcon.progress import Progress, Silent
 from semcon.recipes.audit import numbers, parse_data, parse_model, read_classes
 
 if TYPE_CHECKING:
+    from semcon.alpha import Alpha
     from semcon.core.concepts import Objective
     from semcon.core.training_record import NetworkRecord
     from semcon.neighbourhood import Neighbourhood
@@ -25,7 +27,12 @@ Numbers = tuple[float, ...] | None
 
 
 class TrainRecipe(BaseModel):
-    """The settings of one training run, validated. Names as the flags of `semcon train` and the keys of a recipe."""
+    """The settings of one training run, validated. Names as the flags of `semcon train` and the keys of a recipe.
+
+    `wish`: alpha is not a number then but found: `gaussian_noise:0.2 relative_change <= 0.2`, or `accuracy >= -0.5`,
+    in points against the network of the run `baseline`; looked at `looks` times on a `select` share of the images,
+    which is not trained on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     model: Any
@@ -52,6 +59,10 @@ class TrainRecipe(BaseModel):
     stop_gradient: bool = False
     share: float = Field(default=1.0, gt=0, le=1)
     ramp: float = Field(default=0.3, ge=0, le=1)
+    wish: tuple[str, ...] = ()
+    select: float = Field(default=0.1, gt=0, lt=1)
+    looks: int = Field(default=12, ge=1)
+    baseline: str | None = None
     epochs: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=128, ge=2)
@@ -151,8 +162,11 @@ def perturbation_limit(text: str) -> tuple[str, float]:
         raise SemconError(f"the limit of {name} must be a number as in {name}:0.2, got {rest!r}") from None
 
 
-def make_objective(recipe: TrainRecipe, steps: int) -> Objective:
-    """The objective that a recipe names. Errors: `SemconError` where it needs perturbations and none are given."""
+def make_objective(recipe: TrainRecipe, steps: int, alpha: Alpha | None = None) -> Objective:
+    """The objective that a recipe names; `alpha`: of a wish, in place of the number.
+
+    Errors: `SemconError` where it needs perturbations and none are given.
+    """
     from semcon.constraint import ContinuityConstraint, Options
 
     name = recipe.objective.replace("-", "_")
@@ -173,7 +187,7 @@ def make_objective(recipe: TrainRecipe, steps: int) -> Objective:
             recipe.representation,
             options=options, seed=recipe.seed,
         )  # fmt: skip
-        return kind(constraint, **weight)
+        return kind(constraint, **(weight if alpha is None else {"alpha": alpha}))
     if name == "augmentation":
         return kind(near, share=recipe.share)
     if name == "trades":
@@ -203,10 +217,11 @@ def train(
 def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) -> Path:
     from semcon.built import build_subject
     from semcon.loading import scan
-    from semcon.training_run import Plan, run_training
+    from semcon.recipes.wished_training import Wished, parse_training_wishes
+    from semcon.training_run import Plan, check_free, run_training
 
-    if out.exists():
-        raise SemconError(f"{out} exists already: choose another --out, or remove it first")
+    check_free(out, resume=resume)
+    wishes = parse_training_wishes(recipe)
     make_objective(recipe, 1)
     dataset = parse_data(recipe.data, recipe.limit)
     with progress.task("reading", total=len(dataset)):
@@ -218,13 +233,21 @@ def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) ->
         classes=classes or (tuple(dataset.classes) if dataset.classes and _is_network(recipe) else None),
         device=recipe.device, precision="32", common_size=scanned.common_size, name=None,
     )  # fmt: skip
+    wished = None
+    if wishes:
+        wished = Wished(recipe, wishes, subject, (dataset, scanned), progress)
+        scanned = wished.fit
     settings = _settings(recipe, len(scanned.ids))
     plan = Plan(
-        lambda _: make_objective(recipe, settings.steps), settings, network_record(source),
-        plain(recipe) | {"steps": settings.steps}, out, resume=resume,
+        lambda _: make_objective(recipe, settings.steps, None if wished is None else wished.alpha), settings,
+        network_record(source), plain(recipe) | {"steps": settings.steps}, out, resume=resume,
         classes_given=classes is not None, workers=recipe.workers,
+        observer=None if wished is None else partial(wished.watcher, settings.steps),
     )  # fmt: skip
-    return run_training(subject, dataset, scanned, plan, progress)
+    folder = run_training(subject, dataset, scanned, plan, progress)
+    if wished is not None:
+        wished.conclude(folder)
+    return folder
 
 
 def plain(recipe: BaseModel) -> dict[str, Any]:
@@ -253,13 +276,17 @@ def _source(recipe: TrainRecipe, classes: Any, labels: int) -> Any:
 
 def network_record(source: Any) -> NetworkRecord:
     """How a model source is built again, its weights apart."""
-    from semcon.core.training_record import NetworkRecord
+    from semcon.core.training_record import NetworkRecord, read_training
 
-    fields: dict[str, Any] = asdict(source) | {"weights": None}
     kind = type(source).__name__.lower()
+    if kind == "module":
+        return NetworkRecord(kind=kind, fields={"model": type(source.model).__name__})
+    if kind == "run":  # built as that run's network was: the new run does not need the old one
+        return read_training(Path(source.path)).network
+    fields: dict[str, Any] = asdict(source) | {"weights": None}
     if kind == "file":
         fields["path"] = str(Path(str(fields["path"])).resolve())
-    if kind == "timm":
+    if kind in ("timm", "torchvision"):
         fields["weights"] = "none"
     return NetworkRecord(kind=kind, fields=fields)
 
@@ -272,10 +299,11 @@ def _settings(recipe: TrainRecipe, images: int) -> Settings:
     batch = min(recipe.batch_size, images)
     per_epoch = max(1, images // batch)
     steps = recipe.steps or max(1, round((recipe.epochs or 10) * per_epoch))
+    kind, _, number = recipe.device.partition(":")
     return Settings(
         steps, batch, recipe.optimizer, recipe.learning_rate, recipe.weight_decay, recipe.schedule, recipe.clip,
         recipe.average, tuple(perturbation_limit(text) for text in recipe.augment), recipe.precision,
-        accelerator="cpu" if recipe.device == "cpu" else "auto", devices=recipe.devices, compile=recipe.compile,
+        accelerator=kind, devices=(int(number),) if number.isdigit() else recipe.devices, compile=recipe.compile,
         seed=recipe.seed,
     )  # fmt: skip
 
