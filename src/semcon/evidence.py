@@ -43,6 +43,11 @@ class Evidence:
     worst: bool
     batch_size: int
 
+    @property
+    def few(self) -> int:
+        """How many images settle a question of yes or no: an eighth of all, 16 to 64, so that checks stay cheap."""
+        return max(16, min(64, len(self.table.images) // 8))
+
     def look(self, work: Callable[[Tensor], Result], images: int, batch_size: int | None = None) -> list[Result]:
         """`work` on the first images of the probe, on the device, without gradients, in batches that fit in memory."""
 

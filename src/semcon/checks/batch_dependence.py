@@ -14,7 +14,7 @@ class BatchDependence(Check):
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding; left to `nondeterministic` where two equal passes differ as much."""
-        size = min(32, len(evidence.probe.x), evidence.batch_size)
+        size = min(32, evidence.few, len(evidence.probe.x), evidence.batch_size)
         if size < 3:
             return []
         whole, again = evidence.logits(size), evidence.logits(size)

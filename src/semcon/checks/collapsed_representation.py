@@ -22,7 +22,7 @@ class CollapsedRepresentation(Check):
         if len(evidence.probe.x) < 2:
             return []
         layers = ("penultimate",) if subject.has_penultimate else ()
-        views = evidence.look(lambda x: subject.view(x, layers), 128)
+        views = evidence.look(lambda x: subject.view(x, layers), 2 * evidence.few)
         logits = torch.cat([view.logits for view in views])
         looks = {"logits": logits - logits.mean(1, keepdim=True)}
         looks |= {layer: torch.cat([view.layers[layer] for view in views]) for layer in layers}

@@ -14,7 +14,7 @@ class Nondeterministic(Check):
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding, with the share of the change that is the model's own noise."""
-        first, second = evidence.logits(64), evidence.logits(64)
+        first, second = evidence.logits(evidence.few), evidence.logits(evidence.few)
         noise = (first - second).norm(dim=1)
         scale = (first - first.mean(0)).norm(dim=1).mean().clamp(min=1e-12)
         share = float(noise.mean() / scale)

@@ -12,7 +12,7 @@ from semcon.subject import Subject
 
 LEVEL = 1e-4
 GAIN = 0.05
-QUICK = 64  # images on which an alternative must do better before it is tried on all
+QUICK = 0.1  # level at which an alternative must do better on few images before it is tried on all
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
@@ -27,11 +27,11 @@ class Normalization(Check):
         """One finding naming the better preprocessing, by an exact paired test (level 1e-4) and 5 points at least."""
         if not evidence.labels_known:
             return []
-        stated = _right(evidence, evidence.subject)
+        stated = _stated(evidence)
         tried = {
             name: _right(evidence, subject)
             for name, subject in _alternatives(evidence.subject).items()
-            if _right(evidence, subject, QUICK).mean() > stated[:QUICK].mean()
+            if _worth_a_try(_right(evidence, subject, evidence.few), stated[: evidence.few])
         }
         better = {name: right for name, right in tried.items() if _clearly_better(right, stated)}
         if not better:
@@ -68,6 +68,17 @@ def _right(evidence: Evidence, subject: Subject, images: int | None = None) -> N
     """Which of the first images of the probe a subject gets right; of all without a number."""
     labels = evidence.probe.labels[:images].numpy()
     return evidence.logits(len(labels), subject=subject).argmax(1).cpu().numpy() == labels
+
+
+def _stated(evidence: Evidence) -> NDArray[np.bool_]:
+    """Which images of the probe are right as they were measured: they are the first of the table."""
+    images = evidence.table.images.sort("position").head(len(evidence.probe.labels))
+    return (images["label"] == images["prediction"]).fill_null(False).to_numpy()
+
+
+def _worth_a_try(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    gained, lost = int((one & ~other).sum()), int((other & ~one).sum())
+    return gained > lost and float(binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue) < QUICK
 
 
 def _clearly_better(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:

@@ -14,7 +14,7 @@ class ProbabilitiesAsLogits(Check):
 
     def run(self, evidence: Evidence) -> list[Finding]:
         """One finding where every row of outputs is a probability vector."""
-        outputs = evidence.logits(64)
+        outputs = evidence.logits(evidence.few)
         sums = (outputs.sum(1) - 1).abs().max()
         if float(outputs.min()) < -1e-6 or float(sums) > 1e-3:
             return []
