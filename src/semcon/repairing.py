@@ -31,7 +31,7 @@ from semcon.training import Settings, Trained, train
 from semcon.wish import Selection, Standing, Wish
 
 TINY = 1e-9  # a wish that is missed by less than anything, as `<` at its very threshold
-PATH = tuple(i / 10 for i in range(11))  # shares of the way from the original weights to the repaired ones
+PATH = (0.0, 0.05, *(i / 10 for i in range(1, 11)))  # shares of the way from the original weights to the repaired ones
 State = dict[str, Tensor]
 
 
