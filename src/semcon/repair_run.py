@@ -170,8 +170,9 @@ def _settings(subject: Subject, request: RepairRequest, images: int) -> Settings
     batch = min(request.batch_size, images)
     steps = max(FEWEST_STEPS, round(request.epochs * (images // batch)))
     device = subject.device
+    rate = request.learning_rate * (STILL if images < SMALL else 1)
     return Settings(
-        steps, batch, learning_rate=request.learning_rate * (STILL if images < SMALL else 1), weight_decay=0.0, clip=request.clip, seed=request.seed,
+        steps, batch, learning_rate=rate, weight_decay=0.0, clip=request.clip, seed=request.seed,
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=1 if device.index is None else (device.index,),
     )  # fmt: skip
