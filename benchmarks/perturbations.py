@@ -133,7 +133,8 @@ def own_calls(x: Tensor) -> dict[str, Callable[[Tensor], Any]]:
     return {name: call(name) for name in available("perturbations")}
 
 
-def rate(work: Callable[[Any], Any], data: Any, repeats: int, device: torch.device) -> float | None:
+def rate(work: Callable[[Any], Any], data: Any, repeats: int, device: torch.device, *, own: bool) -> float | None:
+    """Images per second; None where a peer's operation cannot run here. An error of ours is an error."""
     times: list[float] = []
     try:
         for _ in range(repeats + 1):
@@ -143,6 +144,8 @@ def rate(work: Callable[[Any], Any], data: Any, repeats: int, device: torch.devi
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
     except (RuntimeError, NotImplementedError, ImportError, ValueError) as error:
+        if own:
+            raise
         print(f"    not run: {str(error).splitlines()[0][:90]}")
         return None
     return len(data) / statistics.median(times[1:])
@@ -174,7 +177,9 @@ def main() -> None:
         table: dict[str, dict[str, float | None]] = {}
         for name in available("perturbations"):
             table[name] = {
-                library: rate(calls[name], data, options.repeats, device) if name in calls else None
+                library: rate(calls[name], data, options.repeats, device, own=library == "semcon")
+                if name in calls
+                else None
                 for library, (calls, data) in libraries.items()
             }
             shown = "  ".join(f"{key} {value:>9.0f}" for key, value in table[name].items() if value)
