@@ -21,14 +21,9 @@ class PartialRun:
     """The parts of one audit. `settings`: whatever the rows depend on, as plain JSON."""
 
     def __init__(self, final: Path, settings: dict[str, object], *, resume: bool) -> None:
-        self.final, self.folder = final, final.with_name(final.name + ".partial")
+        self.final, self.folder = final, partial_of(final)
         text = json.dumps(settings, sort_keys=True, indent=1)
-        if final.exists():
-            raise SemconError(f"{final} exists already: choose another --out, or remove it first")
-        if self.folder.exists() and not resume:
-            raise SemconError(
-                f"{self.folder} holds an unfinished audit: go on with --resume, remove it, or choose another --out"
-            )
+        check_free(final, resume=resume, what="audit")
         self.new = not self.folder.exists()
         if not self.new:
             self._check_same(settings)
@@ -97,6 +92,29 @@ class PartialRun:
             raise SemconError(f"cannot resume {self.folder}: {told}. Use the same settings, or remove the folder")
 
 
+def partial_of(final: Path) -> Path:
+    """Where a run grows before it takes its name."""
+    return final.with_name(final.name + ".partial")
+
+
+def check_free(final: Path, *, resume: bool, what: str, sign: str = "") -> None:
+    """Before anything slow. Errors: `SemconError` for a run folder that is taken, or a name that the disk refuses.
+
+    `what`: the kind of run that may lie unfinished beside it; `sign`: the file in it that says so.
+    """
+    beside = partial_of(final)
+    try:
+        taken, begun = final.exists(), (beside / sign).exists()
+    except OSError as error:
+        raise SemconError(f"{final} cannot be a run folder: {error.strerror}. Choose another --out") from None
+    if taken:
+        raise SemconError(f"{final} exists already: choose another --out, or remove it first")
+    if begun and not resume:
+        raise SemconError(
+            f"{beside} holds an unfinished {what}: go on with --resume, remove it, or choose another --out"
+        )
+
+
 def free_folder(wanted: Path, *, resume: bool = False) -> Path:
     """`wanted`, numbered (-2, -3, ...) where a run lies there already; with `resume` the first unfinished one.
 
@@ -104,7 +122,7 @@ def free_folder(wanted: Path, *, resume: bool = False) -> Path:
     """
     for number in range(1, 10_000):
         folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        unfinished = folder.with_name(folder.name + ".partial").exists()
+        unfinished = partial_of(folder).exists()
         if (unfinished and resume) or not (unfinished or folder.exists()):
             return folder
     raise SemconError(f"{wanted} and its numbered neighbours are all taken: give --out")

@@ -30,6 +30,7 @@ from semcon.labelling import check_names
 from semcon.loading import Batch, Scan
 from semcon.measure import Plan, Trial
 from semcon.neighbourhood import Neighbourhood
+from semcon.partial import partial_of
 from semcon.pool import Pool
 from semcon.progress import Progress
 from semcon.references import Index
@@ -38,7 +39,7 @@ from semcon.repairing import told as told_point
 from semcon.splitting import split
 from semcon.subject import Subject
 from semcon.training import Settings, launched
-from semcon.training_run import WEIGHTS, growing, partial_of, write_trained
+from semcon.training_run import WEIGHTS, growing, write_trained
 from semcon.training_run import Plan as TrainingPlan
 from semcon.weights import load_weights, save_like
 from semcon.wish import Selection, Wish, near_trials

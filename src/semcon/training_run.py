@@ -23,6 +23,7 @@ from semcon.core.training_record import FILE, NetworkRecord, TrainingRun
 from semcon.gathering import rank
 from semcon.labelling import check_labels, outputs_of_classes
 from semcon.loading import Scan
+from semcon.partial import check_free, partial_of
 from semcon.pool import Pool
 from semcon.progress import Progress
 from semcon.student import Student
@@ -30,7 +31,7 @@ from semcon.subject import Subject
 from semcon.training import Observer, Settings, Trained, launched, train
 from semcon.weights import plain_state
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, RECIPE = "weights.safetensors", "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -91,34 +92,14 @@ def run_training(subject: Subject, dataset: Dataset, scan: Scan, plan: Plan, pro
     return plan.out
 
 
-def partial_of(out: Path) -> Path:
-    """Where a run grows."""
-    return out.with_name(out.name + ".partial")
-
-
-def check_free(out: Path, *, resume: bool, what: str = "training") -> None:
-    """Before anything slow. Errors: `SemconError` where a run has this name, or begins to (without `resume`)."""
-    folder = partial_of(out)
-    try:
-        taken, begun = out.exists(), (folder / "recipe.json").exists()
-    except OSError as error:
-        raise SemconError(f"{out} cannot be a run folder: {error.strerror}. Choose another --out") from None
-    if taken:
-        raise SemconError(f"{out} exists already: choose another --out, or remove it first")
-    if begun and not resume:
-        raise SemconError(
-            f"{folder} holds an unfinished {what}: go on with --resume, remove it, or choose another --out"
-        )
-
-
 def growing(out: Path, recipe: dict[str, Any], *, resume: bool, what: str = "training") -> Path:
     """The folder beside `out` in which a run grows; with `resume` the one that is there, of the same recipe.
 
     Errors: `SemconError` for a folder that is taken, or a recipe that differs, naming the setting.
     """
-    check_free(out, resume=resume, what=what)
+    check_free(out, resume=resume, what=what, sign=RECIPE)
     folder = partial_of(out)
-    before = folder / "recipe.json"
+    before = folder / RECIPE
     if before.exists():
         was = json.loads(before.read_text(encoding="utf-8"))
         now = json.loads(json.dumps(recipe))

@@ -276,8 +276,10 @@ def audit(
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
+    from semcon.partial import check_free
+
     folder, keeper = (Path(out), None) if out is not None else _temporary_folder()
-    _check_folder(folder, resume=resume)
+    check_free(folder, resume=resume, what="audit")
     record = _run(model, data, settings, folder, name, progress or Silent(), command, rules)
     return record if keeper is None else replace(record, keeper=keeper)
 
@@ -345,21 +347,6 @@ def _pair(text: str) -> tuple[str, str]:
 def _temporary_folder() -> tuple[Path, Any]:
     keeper = tempfile.TemporaryDirectory(prefix="semcon-")
     return Path(keeper.name) / "run", keeper
-
-
-def _check_folder(folder: Path, *, resume: bool) -> None:
-    """Before anything slow: the run folder must be free, and its name one that the disk takes."""
-    beside = folder.with_name(folder.name + ".partial")
-    try:
-        taken, begun = folder.exists(), beside.exists()
-    except OSError as error:
-        raise SemconError(f"{folder} cannot be a run folder: {error.strerror}. Choose another --out") from None
-    if taken:
-        raise SemconError(f"{folder} exists already: choose another --out, or remove it first")
-    if begun and not resume:
-        raise SemconError(
-            f"{beside} holds an unfinished audit: go on with --resume, remove it, or choose another --out"
-        )
 
 
 def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> Path:

@@ -75,13 +75,13 @@ def repair(
     """
     from semcon.built import build_subject
     from semcon.measure import Plan
+    from semcon.partial import check_free
     from semcon.repair_run import RepairRequest, run_repair
     from semcon.search import SearchSettings
-    from semcon.training_run import check_free
 
     own = recipe if isinstance(recipe, RepairRecipe) else repair_recipe(recipe)
     folder, told = Path(out), progress or Silent()
-    check_free(folder, resume=resume, what="repair")
+    check_free(folder, resume=resume, what="repair", sign="recipe.json")
     wishes = tuple(parse_wish(text) for text in own.wish)
     if not wishes:
         raise SemconError(f"nothing is wished: {OPPOSITE}")

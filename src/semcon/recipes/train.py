@@ -217,10 +217,11 @@ def train(
 def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) -> Path:
     from semcon.built import build_subject
     from semcon.loading import scan
+    from semcon.partial import check_free
     from semcon.recipes.wished_training import Wished, parse_training_wishes
-    from semcon.training_run import Plan, check_free, run_training
+    from semcon.training_run import Plan, run_training
 
-    check_free(out, resume=resume)
+    check_free(out, resume=resume, what="training", sign="recipe.json")
     wishes = parse_training_wishes(recipe)
     make_objective(recipe, 1)
     dataset = parse_data(recipe.data, recipe.limit)
