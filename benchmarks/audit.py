@@ -122,7 +122,7 @@ def ratio(
     build: Callable[[], nn.Module], size: int, images: int, device: str, repeats: int, options: dict[str, Any]
 ) -> Any:
     """Medians of the audit, of the bare passes, and of their ratio."""
-    from semcon.auditing import default_batch_size
+    from semcon.auditing.material import default_batch_size
     from semcon.canvas import Canvas
     from semcon.subject import Subject
 

@@ -25,7 +25,7 @@ from semcon.core.registry import load
 from semcon.keyed import Keys
 from semcon.neighbourhood import Neighbourhood
 from semcon.networks import build
-from semcon.student import Student
+from semcon.training.student import Student
 
 HERE = Path(__file__).parent
 STEPS, ALPHA = 400, 4.0

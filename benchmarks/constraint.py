@@ -6,8 +6,8 @@ Cost: seconds of one step with the constraint over cross-entropy's, interleaved 
 ratios; the digit network at 28 px and ResNet-20 at 32 px, batches of 128; P is Gaussian noise, brightness or contrast,
 one a sample. Gain: digit networks trained for 600 steps, `--repeats` seeds; relative change and flips on 1000 held-out
 digits, means over the three perturbations of the penalty at their limits; the share of the full gain kept is (control -
-share) / (control - all). Loop: seconds of 200 steps of `semcon.training` over a bare PyTorch loop of the same steps, in
-turn.
+share) / (control - all). Loop: seconds of 200 steps of `semcon.training.loop` over a bare PyTorch loop of the same
+steps, in turn.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ from semcon.neighbourhood import Neighbourhood
 from semcon.networks import build
 from semcon.objectives.continuity import Continuity
 from semcon.objectives.cross_entropy import CrossEntropy
-from semcon.pool import Order, Pool
 from semcon.progress import Silent
-from semcon.student import Student
 from semcon.subject import Subject
-from semcon.training import Settings, train
+from semcon.training.loop import train
+from semcon.training.pool import Order, Pool
+from semcon.training.settings import Settings
+from semcon.training.student import Student
 
 HERE = Path(__file__).parent
 SHARES = (0.125, 0.25, 0.5, 1.0)

@@ -1,6 +1,6 @@
 """Where a repair can get to, judged on images it never saw, beside two simpler recipes written as plain loops.
 
-    python benchmarks/repair_frontier.py DATA [--epochs 9] [--augment NAME:LIMIT ...] [--copies 1] [--out FILE] [--keep F]
+    python benchmarks/repair_frontier.py DATA [--epochs 9] [--augment NAME:LIMIT ...] [--copies 1] [--out FILE]
 
 DATA: the folder with `weights/cifar10` and `cifar10/test.parquet`. The network: akamaster's CIFAR-10 ResNet-20. Fitted
 to test images 0..4999 without their labels, judged on 5000..6999, under Gaussian noise of 0.05. Frontier: the points on
@@ -29,17 +29,18 @@ from torch.nn import functional
 
 from semcon import RunRecord, audit
 from semcon.built import build_subject
-from semcon.compare import compare
+from semcon.comparing.compare import compare
 from semcon.constraint import ContinuityConstraint
-from semcon.objectives.distillation import Distillation
 from semcon.loading import scan
-from semcon.pool import Pool
+from semcon.objectives.distillation import Distillation
 from semcon.progress import Silent
-from semcon.recipes.audit import parse_data, parse_model
-from semcon.recipes.train import perturbation_limit
-from semcon.repairing import between
-from semcon.student import Student
-from semcon.training import Settings, train
+from semcon.recipes.sources import parse_data, parse_model
+from semcon.recipes.trials import perturbation_limit
+from semcon.repairing.mend import between
+from semcon.training.loop import train
+from semcon.training.pool import Pool
+from semcon.training.settings import Settings
+from semcon.training.student import Student
 
 HERE = Path(__file__).parent
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -181,8 +182,8 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             teacher, ContinuityConstraint("gaussian_noise", severity=NOISE), options.alpha, copies=options.copies
         )
         settings = Settings(
-            options.epochs * (len(pool) // BATCH), BATCH, learning_rate=options.rate, weight_decay=0.0, accelerator="cpu",
-            augment=tuple(perturbation_limit(text) for text in options.augment), precision=options.precision,
+            options.epochs * (len(pool) // BATCH), BATCH, learning_rate=options.rate, weight_decay=0.0,
+            accelerator="cpu", augment=tuple(perturbation_limit(text) for text in options.augment), precision=options.precision,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as run:
             train(student, pool, objective, settings, folder=Path(run), progress=Silent())
@@ -196,7 +197,16 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         trials[name] = judged(name, state)
         found[name] = {**figures(trials[name]), "seconds": seconds}
         print(name, found[name], flush=True)
-    tag = "-".join(["e" + str(options.epochs), f"c{options.copies:g}", f"a{options.alpha:g}", f"r{options.rate:g}", options.precision, *options.augment]).replace(":", "_")
+    tag = "-".join(
+        [
+            "e" + str(options.epochs),
+            f"c{options.copies:g}",
+            f"a{options.alpha:g}",
+            f"r{options.rate:g}",
+            options.precision,
+            *options.augment,
+        ]
+    ).replace(":", "_")
     state, seconds = ended(tag, repaired)
     points = []
     for place in PLACES:
@@ -205,7 +215,10 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         points.append({"place": place, **figures(record), "beside": beside})
         told = {n: [k for k, v in b.items() if v["worse"]] for n, b in beside.items()}
         print(place, {k: round(v, 4) for k, v in figures(record).items()}, "worse:", told, flush=True)
-    found |= {"settings": {"epochs": options.epochs, "alpha": options.alpha, "copies": options.copies}, "seconds": seconds}
+    found |= {
+        "settings": {"epochs": options.epochs, "alpha": options.alpha, "copies": options.copies},
+        "seconds": seconds,
+    }
     found["not_below"] = {
         name: [p["place"] for p in points if not any(one["worse"] for one in p["beside"][name].values())]
         for name in trials

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from semcon.keyed import Keys
-from semcon.student import Student
+from semcon.training.student import Student
 
 
 def images(count: int = 8, side: int = 8, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 
 import semcon
 from semcon.core.errors import SemconError
-from semcon.recipes.audit import numbers
+from semcon.recipes.sources import numbers
 
 
 def test_a_name_alone_is_one() -> None:

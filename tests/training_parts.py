@@ -18,10 +18,11 @@ from semcon.core.concepts import Objective
 from semcon.datasets import Arrays
 from semcon.loading import scan
 from semcon.objectives import Continuity
-from semcon.pool import Pool
 from semcon.progress import Silent
-from semcon.student import Student
-from semcon.training import Settings, Trained, train
+from semcon.training.loop import Trained, train
+from semcon.training.pool import Pool
+from semcon.training.settings import Settings
+from semcon.training.student import Student
 from small_networks import normed
 
 COUNT, SIDE, CLASSES = 50, 8, 4
@@ -95,5 +96,5 @@ def with_(settings: Settings = SETTINGS, **changes: Any) -> Settings:
 def logging_every(steps: int, patch: Any) -> Iterator[None]:
     """Lines of metrics more often."""
     with patch.context() as context:
-        context.setattr("semcon.training.LOG_EVERY", steps)
+        context.setattr("semcon.training.loop.LOG_EVERY", steps)
         yield

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from semcon.comparing.compare import compare
     from semcon.constraint import ContinuityConstraint, Options
     from semcon.neighbourhood import Neighbourhood
     from semcon.recipes.audit import audit
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ContinuityConstraint", "Neighbourhood", "Options", "RepairRecipe", "RunRecord", "TrainRecipe", "__version__",
-    "audit", "repair", "train",
+    "audit", "compare", "repair", "train",
 ]  # fmt: skip
 
 _PLACES = {
     "ContinuityConstraint": "constraint", "Neighbourhood": "neighbourhood", "Options": "constraint",
     "RepairRecipe": "recipes.repair", "RunRecord": "run_record", "TrainRecipe": "recipes.train",
-    "audit": "recipes.audit", "repair": "recipes.repair", "train": "recipes.train",
+    "audit": "recipes.audit", "compare": "comparing.compare", "repair": "recipes.repair", "train": "recipes.train",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from semcon.constraint import ContinuityConstraint
 from semcon.core.errors import MissingPackageError, SemconError
-from semcon.student import Student
+from semcon.training.student import Student
 from semcon.viewing import to_logits
 
 try:

@@ -10,7 +10,7 @@ from semcon.core.registry import load
 from semcon.progress import Progress
 
 if TYPE_CHECKING:
-    from semcon.compare import SideBySide
+    from semcon.comparing.compare import SideBySide
 
 TRAIN, STEPS, SEED = 4000, 600, 0
 SEEN = ("gaussian_noise:0.3", "brightness:0.5", "contrast:0.5")
@@ -35,7 +35,7 @@ def run(out: Path, progress: Progress, *, steps: int = STEPS) -> Demonstration:
     """
     import torch
 
-    from semcon.compare import side_by_side
+    from semcon.comparing.compare import side_by_side
     from semcon.recipes.audit import audit
     from semcon.recipes.train import train
 

@@ -14,7 +14,7 @@ from semcon.core.record import Estimate, Finding
 from semcon.core.registry import available, load
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
-from semcon.measure import fitting
+from semcon.measuring.fitting import fitting
 from semcon.subject import Subject
 
 Result = TypeVar("Result")

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,32 +144,6 @@ def exit_code(results: Sequence[RuleResult]) -> int:
     """1 if any failed, else 3 if any is undecided, else 0."""
     states = {result.state for result in results}
     return 1 if "failed" in states else 3 if "undecided" in states else 0
-
-
-def write_junit(path: Path, results: Sequence[RuleResult]) -> None:
-    """The results as JUnit XML, one test case each; undecided ones are errors. Errors: `SemconError` if unwritable."""
-    count = {state: sum(result.state == state for result in results) for state in ("failed", "undecided")}
-    suite = ElementTree.Element(
-        "testsuite",
-        name="semcon",
-        tests=str(len(results)),
-        failures=str(count["failed"]),
-        errors=str(count["undecided"]),
-    )
-    for result in results:
-        case = ElementTree.SubElement(suite, "testcase", classname=result.run, name=result.name)
-        if result.state != "passed":
-            tag = "failure" if result.state == "failed" else "error"
-            ElementTree.SubElement(case, tag, message=result.sentence).text = result.sentence
-    suites = ElementTree.Element("testsuites")
-    suites.append(suite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        ElementTree.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise SemconError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def check_writable(path: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semcon.checkpoint import write_whole
 from semcon.core.errors import SemconError
+from semcon.core.files import write_whole
 
 NESTED = ("state_dict", "model", "net")
 PREFIXES = ("module.", "model.", "_orig_mod.")

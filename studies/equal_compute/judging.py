@@ -13,8 +13,8 @@ from torch import Tensor
 from semcon.built import build_subject
 from semcon.core.registry import load
 from semcon.keyed import Keys
-from semcon.recipes.audit import parse_model
-from semcon.student import Student
+from semcon.recipes.sources import parse_model
+from semcon.training.student import Student
 
 
 class Images:

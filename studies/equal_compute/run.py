@@ -35,11 +35,12 @@ from torch import Tensor
 
 from semcon.built import build_subject
 from semcon.loading import scan
-from semcon.pool import Order, Pool
 from semcon.progress import Silent
-from semcon.recipes.audit import parse_model
-from semcon.recipes.train import make_objective, train, train_recipe
-from semcon.student import Student
+from semcon.recipes.objectives import make_objective
+from semcon.recipes.sources import parse_model
+from semcon.recipes.train import train, train_recipe
+from semcon.training.pool import Order, Pool
+from semcon.training.student import Student
 
 HERE = Path(__file__).parent
 KNOB_SEED, TRANSFER_SEED = 100, 200

@@ -11,7 +11,7 @@ import pytest
 from browser.test_report_page import COLOURS
 from pairs import CHANGES, N, pictured
 from report.synthetic import HOSTILE, HOSTILE_TITLE
-from semcon.compare import side_by_side
+from semcon.comparing.compare import side_by_side
 
 pytestmark = pytest.mark.browser
 

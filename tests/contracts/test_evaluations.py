@@ -13,15 +13,15 @@ import torch
 from polars.testing import assert_frame_equal
 from torch import nn
 
-from semcon.auditing import choose_gauges
+from semcon.auditing.gauges import choose_gauges
 from semcon.canvas import Canvas
 from semcon.core.registry import available, load
 from semcon.core.table import SampleTable
 from semcon.datasets import Arrays
 from semcon.loading import Batch, batches, scan
-from semcon.measure import Plan, Trial
+from semcon.measuring.plan import Plan, Trial
+from semcon.measuring.references import Index
 from semcon.progress import Silent
-from semcon.references import Index
 from semcon.search import SearchSettings
 from semcon.subject import Subject
 

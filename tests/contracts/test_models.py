@@ -14,7 +14,7 @@ from torch import nn
 
 from semcon.built import Built, build_subject
 from semcon.core.registry import available, load
-from semcon.recipes.audit import parse_model
+from semcon.recipes.sources import parse_model
 from semcon.torchvision_import import import_torchvision
 
 CODE = """

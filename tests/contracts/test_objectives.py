@@ -15,7 +15,7 @@ from semcon.constraint import ContinuityConstraint, Options
 from semcon.core.concepts import Objective
 from semcon.core.registry import available, load
 from semcon.neighbourhood import Neighbourhood
-from semcon.student import Student
+from semcon.training.student import Student
 from small_networks import Counted, images, keys, labels, normed, plain, student
 
 NAMES = available("objectives")

@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 import clouds
+from semcon.comparing.pairing import averaged, paired_bounds
 from semcon.core.bootstrap import Weights
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import Figures, Key
@@ -23,7 +24,6 @@ from semcon.core.intervals import wilson
 from semcon.core.summary import Summary
 from semcon.core.survival import resampled_medians
 from semcon.core.table import SampleTable
-from semcon.pairing import averaged, paired_bounds
 
 Simulation = Callable[[np.random.Generator], bool]
 REPEATS = [pytest.param(200, id="fast"), pytest.param(2000, id="long", marks=pytest.mark.slow)]

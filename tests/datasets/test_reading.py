@@ -29,7 +29,7 @@ from semcon.core import registry
 from semcon.core.errors import SemconError, UnknownNameError, UnreadableImageError
 from semcon.datasets import Arrays, Folder, Mnist5k, Parquet, Shapes
 from semcon.loading import as_dataset, scan
-from semcon.recipes.audit import parse_data
+from semcon.recipes.sources import parse_data
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 

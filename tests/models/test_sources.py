@@ -12,7 +12,7 @@ from torch import nn
 from semcon.built import Built, build_subject
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.models import File, Module, Timm, Torchvision
-from semcon.recipes.audit import parse_model
+from semcon.recipes.sources import parse_model
 from semcon.torchvision_import import import_torchvision
 from semcon.weights import load_weights
 

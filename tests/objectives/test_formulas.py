@@ -18,7 +18,7 @@ from semcon.neighbourhood import Neighbourhood
 from semcon.objectives import Augmentation, Augmix, Continuity, CrossEntropy, StabilityTraining, Trades
 from semcon.objectives.augmix import jensen_shannon
 from semcon.objectives.trades import divergence
-from semcon.student import Student
+from semcon.training.student import Student
 from small_networks import images, keys, labels, plain, student
 
 NOISE = Neighbourhood.of("gaussian_noise", 0.1)

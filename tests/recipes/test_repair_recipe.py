@@ -16,7 +16,7 @@ from semcon.loading import scan
 from semcon.recipes.repair import repair, repair_recipe
 from semcon.recipes.train import train
 from semcon.recipes.wish import parse_wish
-from semcon.splitting import held_out
+from semcon.repairing.splitting import held_out
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_training_that_was_stopped_keeps_its_multiplier(
 ) -> None:
     """Oracle: the uninterrupted run's weights, metrics and outcome, byte for byte."""
     clock = itertools.count(0, 40)  # a checkpoint after every step
-    monkeypatch.setattr("semcon.training.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("semcon.training.loop.time.perf_counter", lambda: next(clock))
     own, out = TRAINING | {"wish": "gaussian_noise:0.2 relative_change <= 0.001"}, tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         train(own, out=out, progress=parts.StoppingAt("training", 13))

@@ -17,9 +17,11 @@ from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.training_record import read_training
 from semcon.models.run import Run
 from semcon.networks import build
-from semcon.recipes.audit import parse_data, parse_model
-from semcon.recipes.train import make_objective, read_recipe, train, train_recipe
-from semcon.student import Student
+from semcon.recipes.keys import read_recipe
+from semcon.recipes.objectives import make_objective
+from semcon.recipes.sources import parse_data, parse_model
+from semcon.recipes.train import train, train_recipe
+from semcon.training.student import Student
 from training_parts import Interrupting
 
 RECIPE: dict[str, Any] = {

@@ -11,9 +11,11 @@ from typing import ClassVar
 
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
-from semcon.measure import Eye, Measurement, Plan, look_at_references
+from semcon.measuring.eye import Eye, look_at_references
+from semcon.measuring.measure import Measurement
+from semcon.measuring.plan import Plan
+from semcon.measuring.references import Index, References, choose, gather
 from semcon.progress import Progress
-from semcon.references import Index, References, choose, gather
 from semcon.subject import Subject
 
 KEEP_EVERY = 2.0  # seconds of measuring that a kill may cost

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,34 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.core.registry import available, load
 from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
+from semcon.recipes.sources import numbers, parse_data, parse_model, read_classes
+from semcon.recipes.trials import BUDGETS, Budget, BudgetName, parse_trials
 
 if TYPE_CHECKING:
-    from semcon.core.concepts import Dataset
-    from semcon.measure import Plan, Trial
+    from semcon.measuring.plan import Plan
     from semcon.run_record import RunRecord
-
-BudgetName = Literal["fast", "standard", "full"]
-
-
-class Budget(BaseModel):
-    """How much is measured: images, rungs of each ladder, draws, searches."""
-
-    model_config = ConfigDict(frozen=True)
-    limit: int | None
-    rungs: tuple[int, ...]
-    draws: int
-    worst: Literal["none", "search"]
-    critical: bool
-
-
-BUDGETS: dict[str, Budget] = {
-    "fast": Budget(limit=500, rungs=(0, 2, 4), draws=1, worst="none", critical=False),
-    "standard": Budget(limit=2000, rungs=(0, 1, 2, 3, 4), draws=3, worst="none", critical=True),
-    "full": Budget(limit=None, rungs=(0, 1, 2, 3, 4), draws=10, worst="search", critical=True),
-}
 
 
 class AuditRecipe(BaseModel):
@@ -88,138 +66,6 @@ def recipe(settings: Mapping[str, object]) -> AuditRecipe:
         if first["type"] == "extra_forbidden":
             raise UnknownNameError("setting", name, AuditRecipe.model_fields) from None
         raise SemconError(f"{name.replace('_', '-')}: {first['msg'].lower()}, got {first['input']!r}") from None
-
-
-def numbers(text: str | Sequence[float] | float | None, name: str) -> tuple[float, ...] | None:
-    """`.485,.456,.406` -> three floats; one value stands for all channels."""
-    if text is None:
-        return None
-    parts: Sequence[Any] = (
-        text.split(",") if isinstance(text, str) else [text] if isinstance(text, int | float) else list(text)
-    )
-    try:
-        values = tuple(float(part) for part in parts)
-    except (ValueError, TypeError):
-        raise SemconError(f"--{name} expects numbers such as .485,.456,.406, got {text!r}") from None
-    if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
-        raise SemconError(f"--{name} expects one or three finite numbers, got {text!r}")
-    if name == "std" and min(values) <= 0:
-        raise SemconError(f"--std must be positive, got {text!r}")
-    if max(values) > 1:
-        divided = ",".join(f"{value / 255:.4g}" for value in values)
-        raise SemconError(
-            f"--{name} is on pixels in [0, 1], got {text!r}: if that is on 0..255, divide by 255: {divided}"
-        )
-    return values
-
-
-def read_classes(path: str | Path) -> tuple[str, ...]:
-    """Class names of the outputs: line i (from 0) names output i."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SemconError(f"cannot read the class file {path}: {error}") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return tuple(line.strip() for line in lines)
-
-
-def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float]) -> tuple[Trial, ...]:
-    """`name[:severity[/severity...]]` each, or all perturbations; ladders thinned by the budget.
-
-    `limits`: severities that these data allow (digits: no flips, rotations up to 15 degrees); they bound the ladders,
-    not what was asked for by name and severity.
-    """
-    trials: dict[str, Trial] = {}
-    for text in texts or available("perturbations"):
-        trial = _parse_trial(text, budget, {} if texts else limits)
-        if trial is None:
-            continue
-        if trial.name in trials:
-            raise SemconError(f"perturbation {trial.name!r} was given twice: list its severities as NAME:0.1/0.2")
-        trials[trial.name] = trial
-    return tuple(trials.values())
-
-
-def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial | None:
-    from semcon.measure import Trial
-
-    name, colon, rest = text.strip().partition(":")
-    name = name.replace("-", "_")
-    perturbation, limit = load("perturbations", name)(), limits.get(name, math.inf)
-    if colon:
-        try:
-            severities = tuple(sorted({perturbation.check_severity(float(part)) for part in rest.split("/")}))
-        except ValueError:
-            raise SemconError(f"severity of {name} must be a number as in {name}:0.1/0.2, got {rest!r}") from None
-    else:
-        ladder = perturbation.ladder
-        severities = tuple(ladder[rung] for rung in budget.rungs) if len(ladder) == 5 else ladder
-        severities = tuple(severity for severity in severities if severity <= limit)
-    severities = tuple(severity for severity in severities if severity > 0)
-    if not severities:
-        if colon:
-            raise SemconError(f"{name}:{rest} has no severity above 0: severity 0 is the untouched image")
-        return None
-    return Trial(name, perturbation, tuple(float(severity) for severity in severities), limit)
-
-
-MODEL_SOURCES = {
-    "timm": "timm:NAME (or hf-hub:ORG/NAME)",
-    "torchvision": "torchvision:NAME",
-    "file": "file:PATH.py:BUILDER --weights FILE",
-}
-
-
-def parse_model(text: Any, weights: str | None) -> Any:
-    """A model source, ready to `.build()`: text by its prefix, a Python module or callable as it is."""
-    if not isinstance(text, str):
-        return load("models", "module")(text)
-    prefix, separator, rest = text.partition(":")
-    if prefix == "hf-hub":
-        return load("models", "timm")(text, weights=weights)
-    if prefix == "file" and rest:
-        path, _, builder = rest.rpartition(":")
-        if not path or not builder:
-            raise SemconError(f"expected file:PATH.py:BUILDER, got {text!r}")
-        return load("models", "file")(path, builder, weights=weights)
-    if prefix in available("models") and rest and prefix != "module":
-        return load("models", prefix)(rest, weights=weights)
-    forms = "; ".join(MODEL_SOURCES.values())
-    if not separator and (Path(text).suffix == ".py" or Path(text).exists()):
-        raise SemconError(f"{text!r} names no builder: expected file:{text}:BUILDER")
-    raise SemconError(f"unknown model source {text!r}: expected {forms}")
-
-
-def parse_data(data: Any, limit: int | None) -> Dataset:
-    """A data set: text by its prefix, Python objects as they are; the first `limit` images."""
-    from semcon.loading import as_dataset
-
-    if not isinstance(data, str | Path):
-        return as_dataset(data, limit=limit)
-    text = str(data)
-    prefix, separator, rest = text.partition(":")
-    if separator and prefix == "builtin":
-        builtins = _datasets_with("builtin")
-        if rest not in builtins:
-            raise UnknownNameError("builtin data set", rest, builtins)
-        return builtins[rest](limit=limit)
-    if separator and prefix in available("datasets"):
-        kind = load("datasets", prefix)
-        if hasattr(kind, "parse"):
-            return kind.parse(rest, limit=limit)
-    path = Path(text)
-    if path.is_dir() or re.search(r"\.parquet(\?.*)?(\[\d*:\d*\])?$", text):
-        return load("datasets", "folder" if path.is_dir() else "parquet").parse(text, limit=limit)
-    forms = [getattr(kind, "form", f"{name}:TEXT") for name, kind in _datasets_with("parse").items()]
-    forms += [f"builtin:{name}" for name in _datasets_with("builtin")]
-    raise SemconError(f"unknown data {text!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
-
-
-def _datasets_with(fact: str) -> dict[str, Any]:
-    """The data sets with a fact: `builtin` (reached by name alone) or `parse` (by name and text)."""
-    kinds = {name: load("datasets", name) for name in available("datasets")}
-    return {name: kind for name, kind in kinds.items() if getattr(kind, fact, False)}
 
 
 def audit(
@@ -288,10 +134,11 @@ def _run(
     model: Any, data: Any, settings: AuditRecipe, out: Path, name: str | None, progress: Progress, command: str,
     rules: Sequence[Rule],
 ) -> RunRecord:  # fmt: skip
-    from semcon.auditing import Request, run_audit
+    from semcon.auditing.material import Request
+    from semcon.auditing.run import run_audit
     from semcon.built import build_subject
     from semcon.loading import scan
-    from semcon.measure import Plan
+    from semcon.measuring.plan import Plan
     from semcon.search import SearchSettings
 
     allowance = settings.allowance
@@ -347,15 +194,3 @@ def _pair(text: str) -> tuple[str, str]:
 def _temporary_folder() -> tuple[Path, Any]:
     keeper = tempfile.TemporaryDirectory(prefix="semcon-")
     return Path(keeper.name) / "run", keeper
-
-
-def default_folder(model: str, data: str, name: str | None, *, resume: bool) -> Path:
-    """`runs/MODEL-DATA`, numbered where taken; with `resume` the first unfinished one."""
-    from semcon.partial import free_folder
-
-    def plain(text: str) -> str:
-        return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[-40:]
-
-    last = data.split(",")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".parquet")
-    stem = f"{plain(name or model.rpartition(':')[2])}-{plain(last)}"
-    return free_folder(Path("runs") / stem, resume=resume)

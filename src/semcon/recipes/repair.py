@@ -10,17 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from semcon.core.errors import SemconError
 from semcon.progress import Progress, Silent
-from semcon.recipes.audit import BUDGETS, BudgetName, parse_data, parse_model, parse_trials, read_classes
-from semcon.recipes.train import network_record, perturbation_limit, plain, validated
+from semcon.recipes.keys import plain, validated
+from semcon.recipes.sources import parse_data, parse_model, read_classes
+from semcon.recipes.train import network_record
+from semcon.recipes.trials import BUDGETS, BudgetName, parse_trials, perturbation_limit
 from semcon.recipes.wish import OPPOSITE, parse_wish
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
     from semcon.loading import Scan
     from semcon.neighbourhood import Neighbourhood
-    from semcon.repair_run import Images, Repaired
+    from semcon.repairing.request import Images, Repaired
+    from semcon.repairing.wish import Wish
     from semcon.subject import Subject
-    from semcon.wish import Wish
 
 
 class RepairRecipe(BaseModel):
@@ -74,9 +76,10 @@ def repair(
     judge's images, and the frontier in `repair.json`. Errors: `SemconError` says what to do.
     """
     from semcon.built import build_subject
-    from semcon.measure import Plan
+    from semcon.measuring.plan import Plan
     from semcon.partial import check_free
-    from semcon.repair_run import RepairRequest, run_repair
+    from semcon.repairing.request import RepairRequest
+    from semcon.repairing.run import run_repair
     from semcon.search import SearchSettings
 
     own = recipe if isinstance(recipe, RepairRecipe) else repair_recipe(recipe)
@@ -149,8 +152,8 @@ def _scanned(
 def _as_images(subject: Subject, scanned: tuple[Dataset, Scan], *, given: bool) -> Images:
     import torch
 
-    from semcon.repair_run import Images
-    from semcon.training_run import labels_of
+    from semcon.repairing.request import Images
+    from semcon.training.run import labels_of
 
     dataset, found = scanned
     if bool((found.labels < 0).any()):

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.errors import SemconError
 from semcon.core.registry import load
 from semcon.progress import Progress, Silent
-from semcon.recipes.audit import numbers, parse_data, parse_model, read_classes
+from semcon.recipes.keys import plain, read_recipe, validated
+from semcon.recipes.objectives import make_objective
+from semcon.recipes.sources import parse_data, parse_model, read_classes
+from semcon.recipes.trials import perturbation_limit
 
 if TYPE_CHECKING:
-    from semcon.alpha import Alpha
-    from semcon.core.concepts import Objective
     from semcon.core.training_record import NetworkRecord
-    from semcon.neighbourhood import Neighbourhood
-    from semcon.training import Settings
+    from semcon.training.settings import Settings
 
 Numbers = tuple[float, ...] | None
 
@@ -81,121 +79,9 @@ class TrainRecipe(BaseModel):
     workers: int | None = Field(default=None, ge=1)
 
 
-LISTS = ("perturb", "augment", "representation", "distance", "wish")
-
-
-Recipe = TypeVar("Recipe", bound=BaseModel)
-
-
-def validated(kind: type[Recipe], settings: dict[str, Any]) -> Recipe:
-    """A recipe from its keys: one value stands for a list of one, text for numbers.
-
-    Errors: `UnknownNameError` for a key that does not exist; `SemconError` naming the key, what came and what is
-    expected.
-    """
-    plain: dict[str, Any] = {
-        key: [value] if key in LISTS and isinstance(value, str) else value for key, value in settings.items()
-    }
-    for key in ("mean", "std"):
-        if plain.get(key) is not None:
-            plain[key] = numbers(plain[key], key)
-    try:
-        return kind.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            raise UnknownNameError("setting", name, kind.model_fields) from None
-        if first["type"] == "missing":
-            raise SemconError(f"the recipe names no {name}: expected {name} = ... or --{name}") from None
-        raise SemconError(f"{name.replace('_', '-')}: {first['msg'].lower()}, got {first['input']!r}") from None
-
-
 def train_recipe(settings: dict[str, Any]) -> TrainRecipe:
     """A validated recipe. Errors: as `validated`."""
     return validated(TrainRecipe, settings)
-
-
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The keys of a TOML recipe. Errors: `SemconError` for what cannot be read."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SemconError(f"cannot read the recipe {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SemconError(f"{path} is no TOML file: {error}") from None
-
-
-def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """`KEY=VALUE` each, values as in TOML, else text. Errors: `SemconError` for what has no `=`."""
-    found: dict[str, Any] = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key.strip():
-            raise SemconError(f"expected KEY=VALUE, got {text!r}")
-        try:
-            found[key.strip().replace("-", "_")] = tomllib.loads(f"value = {value.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key.strip().replace("-", "_")] = value.strip()
-    return found
-
-
-def parse_neighbourhood(texts: tuple[str, ...], recipe: TrainRecipe) -> Neighbourhood:
-    """`name[:limit]` each; without a limit the fourth rung of the default ladder."""
-    from semcon.neighbourhood import Neighbourhood
-
-    names, limits = zip(*(perturbation_limit(text) for text in texts), strict=True)
-    whole = Neighbourhood.of(names, limits, severities=recipe.severities, chain=recipe.combine == "chain")
-    return whole if recipe.strength == 1 else whole.scaled(recipe.strength)
-
-
-def perturbation_limit(text: str) -> tuple[str, float]:
-    """`NAME[:LIMIT]` -> name and limit, the fourth rung of the ladder without."""
-    name, colon, rest = text.strip().partition(":")
-    name = name.replace("-", "_")
-    perturbation = load("perturbations", name)()
-    if not colon:
-        return name, float(perturbation.ladder[min(3, len(perturbation.ladder) - 1)])
-    try:
-        return name, perturbation.check_severity(float(rest))
-    except ValueError:
-        raise SemconError(f"the limit of {name} must be a number as in {name}:0.2, got {rest!r}") from None
-
-
-def make_objective(recipe: TrainRecipe, steps: int, alpha: Alpha | None = None) -> Objective:
-    """The objective that a recipe names; `alpha`: of a wish, in place of the number.
-
-    Errors: `SemconError` where it needs perturbations and none are given.
-    """
-    from semcon.constraint import ContinuityConstraint, Options
-
-    name = recipe.objective.replace("-", "_")
-    kind = load("objectives", name)
-    if name == "cross_entropy":
-        return kind()
-    if not recipe.perturb:
-        raise SemconError(f"the objective {name} needs perturbations: --perturb gaussian_noise:0.2 (repeatable)")
-    near = parse_neighbourhood(recipe.perturb, recipe)
-    weight = {} if recipe.alpha is None else {KNOBS[name]: recipe.alpha} if name in KNOBS else {}
-    if name == "continuity":
-        options = Options(
-            worst_of=recipe.worst_of, ascent_steps=recipe.ascent_steps, relative=recipe.relative,
-            stop_gradient=recipe.stop_gradient, share=recipe.share, ramp=round(recipe.ramp * steps),
-        )  # fmt: skip
-        constraint = ContinuityConstraint(
-            near, recipe.distance * len(recipe.representation) if len(recipe.distance) == 1 else recipe.distance,
-            recipe.representation,
-            options=options, seed=recipe.seed,
-        )  # fmt: skip
-        return kind(constraint, **(weight if alpha is None else {"alpha": alpha}))
-    if name == "augmentation":
-        return kind(near, share=recipe.share)
-    if name == "trades":
-        return kind(near, steps=recipe.search_steps, **weight)
-    return kind(near, **weight)
-
-
-KNOBS = {"continuity": "alpha", "stability_training": "alpha", "augmix": "weight", "trades": "beta"}
 
 
 def train(
@@ -219,7 +105,7 @@ def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) ->
     from semcon.loading import scan
     from semcon.partial import check_free
     from semcon.recipes.wished_training import Wished, parse_training_wishes
-    from semcon.training_run import Plan, run_training
+    from semcon.training.run import Plan, run_training
 
     check_free(out, resume=resume, what="training", sign="recipe.json")
     wishes = parse_training_wishes(recipe)
@@ -249,17 +135,6 @@ def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) ->
     if wished is not None:
         wished.conclude(folder)
     return folder
-
-
-def plain(recipe: BaseModel) -> dict[str, Any]:
-    """A recipe as JSON; Python objects by what they call themselves."""
-    return {name: _text(value) for name, value in recipe}
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_text(part) for part in cast("tuple[Any, ...]", value)]
-    return value if isinstance(value, str | int | float | None) else str(getattr(value, "source", type(value).__name__))
 
 
 def _is_network(recipe: TrainRecipe) -> bool:
@@ -293,7 +168,7 @@ def network_record(source: Any) -> NetworkRecord:
 
 
 def _settings(recipe: TrainRecipe, images: int) -> Settings:
-    from semcon.training import Settings
+    from semcon.training.settings import Settings
 
     if recipe.steps is not None and recipe.epochs is not None:
         raise SemconError("give --steps or --epochs, not both")
@@ -310,7 +185,7 @@ def _settings(recipe: TrainRecipe, images: int) -> Settings:
 
 
 def _free_folder(recipe: TrainRecipe, *, resume: bool) -> Path:
-    from semcon.recipes.audit import default_folder
+    from semcon.recipes.sources import default_folder
 
     return default_folder(
         recipe.model, recipe.data, f"{recipe.objective}-{recipe.model.rpartition(':')[2]}", resume=resume

@@ -9,7 +9,7 @@ from semcon.core.registry import load
 from semcon.gate import parse_rule
 
 if TYPE_CHECKING:
-    from semcon.wish import Wish
+    from semcon.repairing.wish import Wish
 
 OPPOSITE = "a wish says what shall hold, such as 'accuracy >= -1' or 'gaussian_noise:0.05 flip <= 0.1'"
 WISHED = {
@@ -25,7 +25,7 @@ def parse_wish(text: str) -> Wish:
 
     Errors: `SemconError` showing the form, for a wish in the wrong direction, or one that is never or always met.
     """
-    from semcon.wish import Wish
+    from semcon.repairing.wish import Wish
 
     try:
         rule = parse_rule(text)

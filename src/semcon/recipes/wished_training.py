@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from semcon.core.errors import SemconError
-from semcon.recipes.audit import parse_model
+from semcon.recipes.sources import parse_model
 from semcon.recipes.wish import parse_wish
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from semcon.loading import Scan
     from semcon.progress import Progress
     from semcon.recipes.train import TrainRecipe
-    from semcon.repairing import Watcher
-    from semcon.student import Student
+    from semcon.repairing.watching import Watcher
+    from semcon.repairing.wish import Selection, Wish
     from semcon.subject import Subject
-    from semcon.wish import Selection, Wish
+    from semcon.training.student import Student
 
 FEWEST = 100  # images to look at
 FILE = "wish.json"
@@ -49,8 +49,8 @@ class Wished:
         self, recipe: TrainRecipe, wishes: Sequence[Wish], subject: Subject, images: tuple[Dataset, Scan],
         progress: Progress,
     ) -> None:  # fmt: skip
-        from semcon.repairing import make_alpha
-        from semcon.splitting import held_out
+        from semcon.repairing.mend import make_alpha
+        from semcon.repairing.splitting import held_out
 
         self.recipe, self.wishes, self.subject, self.progress = recipe, tuple(wishes), subject, progress
         self.dataset, scanned = images
@@ -66,7 +66,7 @@ class Wished:
 
     def watcher(self, steps: int, student: Student, objective: Objective) -> Watcher:
         """What looks at the held-out images; the first look of an accuracy is the baseline's."""
-        from semcon.repairing import Watcher
+        from semcon.repairing.watching import Watcher
 
         moves = range(round(QUIET[0] * steps), round(QUIET[1] * steps))
         every = max(1, steps // self.recipe.looks)
@@ -75,9 +75,9 @@ class Wished:
 
     def conclude(self, folder: Any) -> None:
         """Say whether the wish is met by the trained network, and keep it in `wish.json`."""
-        from semcon.checkpoint import write_whole
+        from semcon.core.files import write_whole
         from semcon.gathering import rank
-        from semcon.repairing import told
+        from semcon.repairing.watching import told
 
         network = self.subject.module
         if self._watcher is None or network is None or rank() != 0:
@@ -90,12 +90,12 @@ class Wished:
         write_whole(folder / FILE, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
 
     def _selection(self, student: Student) -> Selection:
-        from semcon.auditing import choose_gauges
-        from semcon.measure import Plan
-        from semcon.pool import Pool
-        from semcon.recipes.train import parse_neighbourhood
-        from semcon.training_run import labels_of
-        from semcon.wish import Selection, near_trials
+        from semcon.auditing.gauges import choose_gauges
+        from semcon.measuring.plan import Plan
+        from semcon.recipes.objectives import parse_neighbourhood
+        from semcon.repairing.wish import Selection, near_trials
+        from semcon.training.pool import Pool
+        from semcon.training.run import labels_of
 
         recipe, subject = self.recipe, self.subject
         labels = labels_of(subject, self.dataset, self.held, given=recipe.classes is not None)

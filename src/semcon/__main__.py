@@ -1,0 +1,5 @@
+"""`python -m semcon`."""
+
+from semcon.cli.main import main
+
+main()

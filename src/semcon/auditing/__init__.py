@@ -1,0 +1,1 @@
+"""One audit, end to end: settings, measurement, findings, gallery, run folder."""

@@ -1,0 +1,1 @@
+"""The command line: a thin skin over `semcon.recipes`, one file a command. Data on stdout, the rest on stderr."""

@@ -1,0 +1,88 @@
+"""`semcon audit`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Literal
+
+from semcon.cli import flags, output
+
+
+def audit(
+    model: flags.Model,
+    data: flags.Data,
+    *,
+    weights: flags.Weights = None,
+    mean: flags.Mean = None,
+    std: flags.Std = None,
+    size: flags.Size = None,
+    classes: flags.Classes = None,
+    perturb: Annotated[
+        list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]]; all perturbations by default.")
+    ] = None,
+    layers: str | None = None,
+    gauges: str | None = None,
+    draws: flags.Number = None,
+    worst: Literal["none", "search"] | None = None,
+    budget: flags.Budget = "fast",
+    limit: flags.Limit = None,
+    batch_size: flags.Number = None,
+    workers: flags.Workers = None,
+    device: flags.Device = None,
+    precision: flags.Precision = None,
+    seed: Annotated[int, flags.Whole] = 0,
+    name: str | None = None,
+    skip_bad: flags.SkipBad = False,
+    resume: flags.Resume = False,
+    fail_if: flags.FailIf = None,
+    fail_on: flags.FailOn = None,
+    junit: flags.Junit = None,
+    out: Path | None = None,
+    json: flags.Json = False,
+) -> int:
+    """Measure a model on images: rows, a report and a table of how far the output moves without a reason.
+
+    Parameters
+    ----------
+    layers: str
+        Module names to look at besides, as layer1,layer2; stages of the network by default; "none" for none.
+    gauges: str
+        REPRESENTATION.DISTANCE pairs in place of the usual ones, as logits.cosine,probabilities.kl.
+    draws: int
+        Random draws per image and severity.
+    worst: str
+        Search the worst case inside each perturbation's parameter set.
+    budget: str
+        fast: 500 images, 3 rungs, 1 draw. standard: 2000, 5, 3, critical severity. full: all, 5, 10, searches.
+    batch_size: int
+        Images per forward pass; chosen by the canvas.
+    seed: int
+        Seed of the keyed draws and of the resampling.
+    name: str
+        What tables and reports call this model.
+    out: Path
+        The run folder; runs/MODEL-DATA by default.
+    """
+    from semcon import gate
+    from semcon.progress import Terminal
+    from semcon.recipes.audit import audit as measure
+    from semcon.recipes.sources import default_folder
+
+    rules = [gate.parse_rule(text) for text in fail_if or []]
+    gate.check_codes(fail_on or [])
+    if junit is not None:
+        gate.check_writable(junit)
+    with redirect_stdout(sys.stderr):  # what the model or the data print
+        record = measure(
+            model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
+            layers=flags.names(layers), gauges=flags.names(gauges), draws=draws, worst=worst, budget=budget,
+            limit=limit, batch_size=batch_size, workers=workers, device=device or "auto", precision=precision or "32",
+            seed=seed, name=name, skip_bad=skip_bad, resume=resume,
+            out=out or default_folder(model, data, name, resume=resume), progress=Terminal(),
+            command=output.command_line(), rules=rules,
+        )  # fmt: skip
+    output.told(record, json=json)
+    print(f"report: {record.folder / 'report.html'}", file=sys.stderr)
+    return output.gated([record], rules, fail_on or [], junit)

@@ -1,0 +1,162 @@
+"""Runs side by side: paired differences on the same images and draws, and a refusal of what is not comparable.
+
+A side is a run, or several runs of one training with different seeds. The first side is what the others are compared
+with. Every difference has an interval over images, and over training seeds where a side has several; every row that
+counts decisions has an exact test, adjusted for all rows of the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from semcon.comparing.mending import changed_copies
+from semcon.comparing.pairing import Paired, adjusted, paired
+from semcon.comparing.sides import Runs, Side, check_comparable, gauges, in_pairs, perturbations
+from semcon.core.cost import cost_of
+from semcon.core.difference import Difference
+from semcon.core.errors import SemconError
+from semcon.report.cost import CostTable, cost_table
+from semcon.report.differences import DifferenceTable, difference_table
+from semcon.report.html import render
+from semcon.report.opening import opening
+from semcon.report.reading import Reading, readings
+from semcon.report.text import show
+from semcon.run_record import write_page
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides held against each other. `labels`: what reports call them; `left_out`: what only one measured.
+
+    `profile`: differences by family; `overall`: over all perturbations and severities that both measured.
+    """
+
+    first: Side
+    second: Side
+    labels: tuple[str, str]
+    differences: tuple[Difference, ...]
+    profile: tuple[Difference, ...]
+    overall: tuple[Difference, ...]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The perturbations and gauges that only one side has."""
+        one, two = ({*perturbations(side.first), *gauges(side.first)} for side in (self.first, self.second))
+        return tuple(sorted(one ^ two))
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """What came out, in words."""
+        at_chance = [
+            label
+            for label, side in zip(self.labels, (self.first, self.second), strict=True)
+            if any("chance" in finding.code for run in side.runs for finding in run.record.findings)
+        ]
+        return opening(self.labels, self.differences, self.overall, at_chance)
+
+    def to_json(self) -> dict[str, Any]:
+        """The second side minus the first."""
+        return {
+            "first": self.labels[0],
+            "second": self.labels[1],
+            "opening": list(self.opening),
+            "left_out": list(self.left_out),
+            "estimates": [difference.to_json() for difference in self.differences],
+            "profile": [difference.to_json() for difference in self.profile],
+            "overall": [difference.to_json() for difference in self.overall],
+        }
+
+
+def compare(first: Runs | Side, second: Runs | Side) -> Comparison:
+    """Every figure that both sides have, but the raw change, which has the scale of each model's representation.
+
+    A side is a run, a run folder, or several of either that are seeds of one training: with as many seeds on both
+    sides they are paired in their order (in the order of the recorded training seeds, where both know the same).
+    Errors: `SemconError` naming the setting that differs.
+    """
+    return side_by_side([first, second]).comparisons[0]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several sides with their differences from the first, as a page, a terminal table or JSON."""
+
+    sides: tuple[Side, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @cached_property
+    def reading(self) -> list[Reading]:
+        """The sides as the reports read them."""
+        return _readings(self.sides)
+
+    @cached_property
+    def tables(self) -> list[DifferenceTable]:
+        """The differences for people."""
+        return [
+            difference_table(
+                one.labels, [*one.overall, *one.profile], one.differences, opening=one.opening,
+                primary=one.first.record.settings.primary, left_out=one.left_out,
+            )
+            for one in self.comparisons
+        ]  # fmt: skip
+
+    @cached_property
+    def cost(self) -> CostTable:
+        """What each side cost."""
+        runs = [[run.record for run in side.runs] for side in self.sides]
+        return cost_table([run.label for run in self.reading], runs)
+
+    def show(self) -> None:
+        """Print what came out, profiles, the largest differences and the cost."""
+        show(Console(), self.reading, self.tables, self.cost)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page; `path`: a folder, or a file ending in .html."""
+        target = Path(path)
+        target = target if target.suffix in (".html", ".htm") else target / "report.html"
+        changed = [changed_copies(one.first, one.second, one.labels, one.differences) for one in self.comparisons]
+        return write_page(render(self.reading, self.tables, cost=self.cost, changed=changed), target)
+
+    def to_json(self) -> dict[str, Any]:
+        """The runs as each prints them, the differences from the first side, and the cost."""
+        return {
+            "schema": 1,
+            "opening": [sentence for one in self.comparisons for sentence in one.opening],
+            "sides": [
+                {"name": reading.label, "runs": [run.record.subject.name for run in side.runs], "seeds": side.seeds}
+                for side, reading in zip(self.sides, self.reading, strict=True)
+            ],
+            "runs": [run.to_json() for side in self.sides for run in side.runs],
+            "differences": [one.to_json() for one in self.comparisons],
+            "cost": [
+                {"name": reading.label, "runs": [cost_of(run.record) for run in side.runs]}
+                for side, reading in zip(self.sides, self.reading, strict=True)
+            ],
+        }
+
+
+def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
+    """Every side against the first; p values are adjusted over all of them. Errors: `SemconError`, not comparable."""
+    own = [Side.of(side) for side in sides]
+    if len(own) < 2:
+        raise SemconError("a comparison needs at least two sides: semcon compare FIRST SECOND")
+    for side in own[1:]:
+        check_comparable(own[0].first, side.first)
+    pairs = [in_pairs(own[0], side) for side in own[1:]]
+    own = [own[0], *(second for _, second in pairs)]
+    labels = [run.label for run in _readings(own)]
+    found: list[Paired] = adjusted([paired(first, second) for first, second in pairs])
+    return SideBySide(tuple(own), tuple(
+        Comparison(first, second, (labels[0], label), one.figures, one.profile, one.overall)
+        for (first, second), label, one in zip(pairs, labels[1:], found, strict=True)
+    ))  # fmt: skip
+
+
+def _readings(sides: Sequence[Side]) -> list[Reading]:
+    return readings([(side.record, side.folder) for side in sides])

@@ -1,0 +1,87 @@
+"""Gates on differences: a build that fails when one side is worse than another, and only when the evidence says so.
+
+The grammar is `semcon.gate`'s; a figure is the second side's minus the first's. `gaussian_noise:0.05 flip > 0` fails
+where the whole interval of the difference lies above 0. A family's name stands for its row of the profile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from semcon.comparing.compare import Comparison, SideBySide
+from semcon.core.difference import Difference
+from semcon.core.errors import SemconError
+from semcon.gate import Rule, RuleResult, check_names, parse_rule, rule_name, speaks_of, undefined, verdict_on
+from semcon.report.reading import FAMILIES
+
+
+def parse(text: str) -> Rule:
+    """A rule on a difference. Errors: `SemconError` where it cannot be read, `UnknownNameError` for its names."""
+    return parse_rule(text, tuple(FAMILIES))
+
+
+def judge(together: SideBySide, rules: Sequence[Rule]) -> list[RuleResult]:
+    """Every rule on every difference it speaks of, side after side. Errors: `SemconError` where it speaks of none."""
+    return [
+        _judged(comparison, rule, difference)
+        for comparison in together.comparisons
+        for rule in rules
+        for difference in _matching(comparison, rule)
+    ]
+
+
+def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
+    """Of the perturbation where both measured it, else of the family of that name."""
+    primary = comparison.first.first.record.settings.primary
+    for figures in (comparison.differences, comparison.profile):
+        found = [one for one in figures if speaks_of(rule, one, primary)]
+        if found:
+            return found
+    families = {one.perturbation for one in comparison.profile if one.perturbation}
+    check_names([side.first.record for side in (comparison.first, comparison.second)], rule, sorted(families))
+    whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
+    there = [one for one in (*comparison.differences, *comparison.profile)
+             if one.perturbation == rule.perturbation and one.subset == "all"]  # fmt: skip
+    measured = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)
+    at = f", at {', '.join(measured)}" if measured else ""
+    has = ", ".join(sorted({one.quantity for one in there})) or "nothing"
+    raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: {whose} there is {has}{at}")
+
+
+def _judged(comparison: Comparison, rule: Rule, one: Difference) -> RuleResult:
+    first, second = comparison.labels
+    run, name = f"{second} minus {first}", rule_name(rule, one)
+    if one.quantity == "critical_severity" and one.seeds == (1, 1):
+        open_ended = (
+            math.nan if one.difference is None else one.difference,
+            -math.inf if one.low is None else one.low, math.inf if one.high is None else one.high,
+        )  # fmt: skip
+        return verdict_on(run, rule, name, open_ended, _advice(one, rule.threshold))
+    if one.difference is None or one.low is None or one.high is None:
+        return undefined(run, name, one.reason or "the interval is not known")
+    return verdict_on(run, rule, name, (one.difference, one.low, one.high), _advice(one, rule.threshold))
+
+
+def _advice(one: Difference, threshold: float) -> str:
+    wanted = images_needed(one, threshold)
+    if wanted is not None:
+        return f"on {one.samples} images; about {wanted} images would settle it"
+    if one.seed_reach:
+        seeds = " and ".join(map(str, one.seeds))
+        return f"on {one.samples} images and {seeds} runs; more images alone would not settle it, more seeds might"
+    return f"on {one.samples} images; no number of images would settle it"
+
+
+def images_needed(one: Difference, threshold: float) -> int | None:
+    """How many images make the interval's end on the threshold's side reach it; None where the seeds forbid it.
+
+    The part of the half that is the images' shrinks with the root of their number, the seeds' part stays.
+    """
+    if one.difference is None or one.low is None or one.high is None:
+        return None
+    gap = abs(one.difference - threshold)
+    half = one.high - one.difference if threshold > one.difference else one.difference - one.low
+    if gap <= one.seed_reach:
+        return None
+    return math.ceil(one.samples * max(0.0, half**2 - one.seed_reach**2) / (gap**2 - one.seed_reach**2))

@@ -1,0 +1,246 @@
+"""Paired differences between two sides: figures resampled together, decisions counted image by image.
+
+All runs share the keyed resamples of the images, so a figure of one is subtracted from the same of another resample by
+resample. Several runs of a side are averaged in every resample, and the interval is widened for their seeds
+(`semcon.core.seeds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from semcon.comparing.sides import Side, gauges, output_names, perturbations
+from semcon.core.bootstrap import percentiles
+from semcon.core.difference import OVERALL, Difference
+from semcon.core.figures import RATES, Figures, Key
+from semcon.core.intervals import difference_interval
+from semcon.core.outcomes import Counts, Outcomes, changed, outcomes
+from semcon.core.profile import in_profile, profile_of
+from semcon.core.seeds import seed_error, seed_p, seed_reach, widened
+from semcon.core.significance import exact_sign_test, holm
+from semcon.core.summary import Summary
+from semcon.run_record import RunRecord
+
+Floats = npt.NDArray[np.float64]
+TESTS = {
+    "mcnemar": "McNemar, exact",
+    "sign": "exact sign test over images",
+    "seeds": "the larger of the exact sign test over images and the t test over seeds and images",
+}
+
+
+@dataclass(frozen=True)
+class SideFigures:
+    """Figures of one side: `mean` over its runs, `each` run's values (runs, k).
+
+    `floor` (k,) and `floors` (k, resamples): `mean`'s values and draws with a median beyond the ladder at its end.
+    """
+
+    mean: Figures
+    each: Floats
+    floor: Floats
+    floors: Floats
+
+
+@dataclass(frozen=True)
+class Paired:
+    """All differences of two sides. `profile`: of families; `overall`: over everything both measured."""
+
+    figures: tuple[Difference, ...]
+    profile: tuple[Difference, ...]
+    overall: tuple[Difference, ...]
+
+
+def paired(first: Side, second: Side) -> Paired:
+    """Every figure that all runs of both sides have, but the raw change, which has the scale of each representation."""
+    names = [name for name in perturbations(first.first) if name in perturbations(second.first)]
+    families = {name: perturbations(first.first)[name].family for name in names}
+    looked = tuple(name for name in gauges(first.first) if name in gauges(second.first))
+    primary = first.first.record.settings.primary
+    one, two = ([_summary(run, looked) for run in side.runs] for side in (first, second))
+    kept: list[list[Figures]] = [[] for _ in (*one, *two)]
+    found: list[Difference] = []
+    for name in (None, *names):
+        figures = [_collected(run.under(name) if name else run.untouched()) for run in (*one, *two)]
+        known = [part for part in figures if part is not None]
+        if len(known) < len(figures):
+            continue
+        for own, part in zip(kept, known, strict=True):
+            own.append(part.take([row for row, key in enumerate(part.keys) if in_profile(key, primary)]))
+        found += _differences(known[: len(one)], known[len(one) :], _bad(one, name), _bad(two, name))
+    everywhere = dict.fromkeys(names, OVERALL)
+    profile, overall = (
+        _of_profile(kept[: len(one)], kept[len(one) :], groups, primary) for groups in (families, everywhere)
+    )
+    return Paired(tuple(found), profile, overall)
+
+
+def adjusted(all_of_them: Sequence[Paired]) -> list[Paired]:
+    """The same with `p_holm`: adjusted for every row tested in any of them."""
+    p = [one.p for pair in all_of_them for one in pair.figures if one.p is not None]
+    values = iter(holm(p))
+    return [
+        replace(pair, figures=tuple(
+            one if one.p is None else replace(one, p_holm=next(values)) for one in pair.figures
+        ))
+        for pair in all_of_them
+    ]  # fmt: skip
+
+
+def averaged(runs: Sequence[Figures]) -> SideFigures:
+    """The figures that all these runs have, as one side's."""
+    common = [key for key in runs[0].keys if all(key in set(run.keys) for run in runs[1:])] if len(runs) > 1 else None
+    if common is not None:
+        places = [{key: row for row, key in enumerate(run.keys)} for run in runs]
+        runs = [run.take([place[key] for key in common]) for run, place in zip(runs, places, strict=True)]
+    each = np.stack([run.values for run in runs])
+    floor = np.mean([np.where(np.isinf(run.values), run.beyond, run.values) for run in runs], axis=0)
+    draws = _mean([run.draws for run in runs])
+    if any(np.isinf(run.draws).any() for run in runs):
+        floors = _mean([np.where(np.isinf(run.draws), run.beyond[:, None], run.draws) for run in runs])
+    else:
+        floors = draws
+    mean = Figures(
+        runs[0].keys, each.mean(axis=0), draws, np.min([run.samples for run in runs], axis=0),
+        np.min([run.clusters for run in runs], axis=0), np.sum([run.rows for run in runs], axis=0),
+        np.mean([run.censored for run in runs], axis=0),
+        np.max([run.beyond for run in runs], axis=0),
+    )  # fmt: skip
+    return SideFigures(mean, each, floor, floors)
+
+
+def _mean(parts: Sequence[npt.NDArray[np.floating]]) -> Floats:
+    total = parts[0].astype(np.float64)
+    for part in parts[1:]:
+        total = total + part
+    return total / len(parts) if len(parts) > 1 else total
+
+
+def paired_bounds(one: SideFigures, two: SideFigures) -> tuple[Floats, Floats]:
+    """95 % intervals over images of two - one, figure by figure: (k,), (k,); NaN where an end is not known.
+
+    Percentiles of the paired differences; rates by Newcombe's method from both intervals and their correlation. A
+    median beyond the ladder is somewhere above its end, so the interval of its difference may have one end only.
+    """
+    a, b = one.mean.draws.astype(np.float64), two.mean.draws.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        low, _ = percentiles(two.floors - a)
+        _, high = percentiles(b - one.floors)
+        low, high = np.fmin(low, two.floor - one.mean.values), np.fmax(high, two.mean.values - one.floor)
+    none = np.minimum(one.mean.samples, two.mean.samples) < 2
+    low = np.where(none | np.isinf(low), np.nan, low)
+    high = np.where(none | np.isinf(high), np.nan, high)
+    rate = ~np.isnan(one.mean.rows) & ~np.isnan(two.mean.rows)
+    if rate.any():
+        (p_low, p_high), (q_low, q_high) = one.mean.bounds(), two.mean.bounds()
+        low[rate], high[rate] = difference_interval(
+            (one.mean.values[rate], p_low[rate], p_high[rate]), (two.mean.values[rate], q_low[rate], q_high[rate]),
+            _correlation(a[rate], b[rate]),
+        )  # fmt: skip
+    return low, high
+
+
+def _correlation(a: Floats, b: Floats) -> Floats:
+    """Row by row; 0 where one of them does not move."""
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.where(scale > 0, (a * b).sum(axis=1) / np.where(scale > 0, scale, 1), 0.0)
+
+
+def _differences(
+    first: Sequence[Figures], second: Sequence[Figures], before: Sequence[Outcomes], after: Sequence[Outcomes]
+) -> Iterator[Difference]:
+    """The figures that both sides have, subtracted. `before`, `after`: the decisions of each run."""
+    one, two = averaged(first), averaged(second)
+    places = {key: row for row, key in enumerate(two.mean.keys)}
+    pairs = [(row, places[key]) for row, key in enumerate(one.mean.keys) if key in places and _has_a_common_scale(key)]
+    pairs = [(a, b) for a, b in pairs if not np.isnan(one.mean.values[a]) and not np.isnan(two.mean.values[b])]
+    if not pairs:
+        return
+    one, two = _taken(one, [a for a, _ in pairs]), _taken(two, [b for _, b in pairs])
+    with np.errstate(invalid="ignore"):
+        value = two.mean.values - one.mean.values
+        value[np.isinf(value)] = np.nan
+        low, high = paired_bounds(one, two)
+        error, freedom = seed_error(one.each, two.each)
+        reach = seed_reach(one.each, two.each)
+        half = np.where(value > 0, value - low, high - value)
+        several = max(len(first), len(second)) > 1
+        if several:
+            low, high = widened(value, low, high, reach)
+    for row, key in enumerate(one.mean.keys):
+        made = _difference(key, (one, two), row, (value[row], low[row], high[row], reach[row]))
+        if all(key in run for run in (*before, *after)):
+            made = _tested(made, [run[key] for run in before], [run[key] for run in after])
+            if several and made.p is not None:
+                over_seeds = seed_p(value[[row]], half[[row]], error[[row]], freedom[[row]])
+                made = replace(made, p=max(made.p, float(over_seeds[0])), test=TESTS["seeds"])
+        yield made
+
+
+def _difference(
+    key: Key, sides: tuple[SideFigures, SideFigures], row: int, numbers: tuple[float, float, float, float]
+) -> Difference:
+    one, two = sides
+    value, low, high, reach = numbers
+    if key.quantity in RATES:
+        low, high = np.fmax(low, -1.0), np.fmin(high, 1.0)
+    ends = [side.mean.beyond[row] if np.isinf(side.mean.values[row]) else np.nan for side in sides]
+    reason = None
+    if not np.isfinite(value):
+        whose = " and ".join(name for name, end in zip(("first", "second"), ends, strict=True) if np.isfinite(end))
+        reason = f"the median of the {whose} lies beyond the ladder: more than half of its images never flip on it"
+    return Difference(
+        *key, first=_known(one.mean.values[row]), second=_known(two.mean.values[row]), difference=_known(value),
+        low=_known(low), high=_known(high), samples=int(min(one.mean.samples[row], two.mean.samples[row])),
+        seeds=(len(one.each), len(two.each)), seed_reach=_known(reach) or 0.0,
+        beyond=(_known(ends[0]), _known(ends[1])), reason=reason,
+    )  # fmt: skip
+
+
+def _tested(one: Difference, before: Sequence[Counts], after: Sequence[Counts]) -> Difference:
+    harmful, beneficial = changed([run.bad for run in before], [run.bad for run in after])
+    test = TESTS["mcnemar" if all(run.single for run in (*before, *after)) else "sign"]
+    return replace(one, harmful=harmful, beneficial=beneficial, p=exact_sign_test(harmful, beneficial), test=test)
+
+
+def _of_profile(
+    first: Sequence[Sequence[Figures]], second: Sequence[Sequence[Figures]], groups: dict[str, str], primary: str
+) -> tuple[Difference, ...]:
+    """The profile's figures; `perturbation` is the family."""
+    sides = [[profile_of(run, groups, primary) for run in side] for side in (first, second)]
+    one, two = ([figures for figures in side if figures is not None] for side in sides)
+    if len(one) < len(first) or len(two) < len(second):
+        return ()
+    return tuple(_differences(one, two, [{}], [{}]))
+
+
+def _bad(runs: Sequence[Summary], name: str | None) -> list[Outcomes]:
+    return [outcomes(run, name) for run in runs]
+
+
+def _summary(run: RunRecord, only: tuple[str, ...]) -> Summary:
+    settings = run.record.settings
+    return Summary(run.samples, settings.seed, settings.primary, output_names(run.record), only=only)
+
+
+def _taken(side: SideFigures, rows: Sequence[int]) -> SideFigures:
+    index = np.asarray(rows, np.int64)
+    return SideFigures(side.mean.take(rows), side.each[:, index], side.floor[index], side.floors[index])
+
+
+def _has_a_common_scale(key: Key) -> bool:
+    return key.quantity != "change" or key.representation == "pixels"
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _collected(figures: Iterable[Figures]) -> Figures | None:
+    parts = list(figures)
+    return Figures.concat(parts) if parts else None

@@ -1,0 +1,1 @@
+"""Perturb, look, compare: what is measured, how images are looked at, rows."""

@@ -1,0 +1,126 @@
+"""Perturb, look, compare: one row per image, perturbation, severity and draw, and nothing else.
+
+Every mean, interval and figure is made later, from the rows. Draws are keyed by the image, so nothing here depends on
+the batch size, the order of the images or the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from semcon.core.concepts import View
+from semcon.core.record import GaugeInfo
+from semcon.core.table import SampleTable
+from semcon.loading import Batch
+from semcon.measuring.eye import Eye, check_finite
+from semcon.measuring.fitting import fitting, nothing
+from semcon.measuring.plan import Plan
+from semcon.measuring.references import References
+from semcon.measuring.row_writer import RowWriter
+from semcon.measuring.trial_run import Clean, TrialRun
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The second pass over one subject: batches in, table parts out."""
+
+    eye: Eye
+    references: References
+    infos: tuple[GaugeInfo, ...]
+    advance: Callable[[float], None] = nothing
+    note: Callable[[str], None] = nothing
+
+    @property
+    def plan(self) -> Plan:
+        """The settings."""
+        return self.eye.plan
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[SampleTable]:
+        """One table part per batch; a batch that does not fit in memory is halved, which changes no number."""
+        for batch in batches:
+            yield SampleTable.concat(list(fitting(batch, self._measure, self.note)))
+
+    def _measure(self, batch: Batch) -> SampleTable:
+        x = batch.x.to(self.eye.subject.device, non_blocking=True)
+        ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
+        clean = self._clean(x, batch.positions.to(x.device), ids, labels)
+        check_finite(batch, clean.vectors)
+        rows = RowWriter(self.infos, batch)
+        for trial in self.plan.trials:
+            with torch.no_grad():
+                TrialRun(self.eye, trial, clean, rows, self.advance).record()
+        return SampleTable(self._images(batch, clean), rows.frame(), self.infos)
+
+    def _clean(self, x: Tensor, positions: Tensor, ids: Tensor, labels: Tensor) -> Clean:
+        norm = x.new_full((len(x),), torch.nan)
+        if self.plan.gradient_norm and self.eye.subject.differentiable:
+            with torch.enable_grad():
+                source = x.detach().requires_grad_()
+                view = self.eye.view(source)
+                norm = _relative_gradient(view.logits, source)
+            layers = {name: value.detach() for name, value in view.layers.items()}
+            vectors = self.eye.vectors(View(x, view.logits.detach(), layers))
+        else:
+            with torch.no_grad():
+                vectors = self._recalled(x, positions)
+        sketches = self.eye.sketch(vectors)
+        yardsticks = {
+            gauge.name: self.references.yardstick(gauge, sketches[gauge.representation.name], ids, labels)
+            for gauge in self.plan.gauges
+        }
+        confidence, prediction = vectors[self.plan.primary.representation.name].softmax(1).max(1)
+        self.advance(len(x))
+        return Clean(x, ids, vectors, yardsticks, prediction, confidence, norm)
+
+    def _recalled(self, x: Tensor, positions: Tensor) -> dict[str, Tensor]:
+        """The clean vectors; references whose vectors are kept whole need no second forward pass."""
+        if any(info.projected for info in self.infos):
+            return self.eye.vectors(self.eye.view(x))
+        known = self.references.rows(positions)
+        new = known < 0
+        vectors = {name: kept[known.clamp(min=0)] for name, kept in self.references.vectors.items()}
+        if bool(new.any()):
+            for name, value in self.eye.vectors(self.eye.view(x[new])).items():
+                vectors[name][new] = value
+        return vectors
+
+    def _images(self, batch: Batch, clean: Clean) -> pl.DataFrame:
+        chosen = set(self.references.positions.tolist())
+        positions = batch.positions.tolist()
+        columns: dict[str, object] = {
+            "position": positions,
+            "sample": batch.ids.tolist(),
+            "title": list(batch.titles),
+            "label": [label if label >= 0 else None for label in batch.labels.tolist()],
+            "prediction": clean.prediction.cpu().numpy(),
+            "confidence": clean.confidence.float().cpu().numpy(),
+            "gradient_norm": _nullable(clean.gradient_norm),
+            "reference": [position in chosen for position in positions],
+        }
+        labelled = batch.labels.numpy() >= 0
+        for number, gauge in enumerate(self.plan.gauges):
+            stick = clean.yardsticks[gauge.name]
+            if number == 0:
+                others = stick.others.cpu().numpy()
+                columns["others"] = [int(n) if known else None for n, known in zip(others, labelled, strict=True)]
+            columns[f"{gauge.name}.spread"] = _nullable(stick.spread)
+            columns[f"{gauge.name}.within"] = _nullable(stick.within)
+        return pl.DataFrame(columns, schema_overrides=SampleTable.image_schema(self.infos), strict=False)
+
+
+def _relative_gradient(logits: Tensor, x: Tensor) -> Tensor:
+    """L2 norm, on the canvas, of the gradient of the margin over the margin; NaN where the margin is 0."""
+    top = logits.topk(2, dim=1).values
+    margin = top[:, 0] - top[:, 1]
+    (gradient,) = torch.autograd.grad(margin.sum(), x)
+    norm = gradient.flatten(1).norm(dim=1) / margin.detach()
+    return norm.where(torch.isfinite(norm), torch.nan)
+
+
+def _nullable(values: Tensor) -> pl.Series:
+    return pl.Series(values.float().cpu().numpy()).fill_nan(None)

@@ -1,0 +1,60 @@
+"""The objective that the settings of a training name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semcon.core.errors import SemconError
+from semcon.core.registry import load
+from semcon.recipes.trials import perturbation_limit
+
+if TYPE_CHECKING:
+    from semcon.alpha import Alpha
+    from semcon.core.concepts import Objective
+    from semcon.neighbourhood import Neighbourhood
+    from semcon.recipes.train import TrainRecipe
+
+
+def parse_neighbourhood(texts: tuple[str, ...], recipe: TrainRecipe) -> Neighbourhood:
+    """`name[:limit]` each; without a limit the fourth rung of the default ladder."""
+    from semcon.neighbourhood import Neighbourhood
+
+    names, limits = zip(*(perturbation_limit(text) for text in texts), strict=True)
+    whole = Neighbourhood.of(names, limits, severities=recipe.severities, chain=recipe.combine == "chain")
+    return whole if recipe.strength == 1 else whole.scaled(recipe.strength)
+
+
+def make_objective(recipe: TrainRecipe, steps: int, alpha: Alpha | None = None) -> Objective:
+    """The objective that a recipe names; `alpha`: of a wish, in place of the number.
+
+    Errors: `SemconError` where it needs perturbations and none are given.
+    """
+    from semcon.constraint import ContinuityConstraint, Options
+
+    name = recipe.objective.replace("-", "_")
+    kind = load("objectives", name)
+    if name == "cross_entropy":
+        return kind()
+    if not recipe.perturb:
+        raise SemconError(f"the objective {name} needs perturbations: --perturb gaussian_noise:0.2 (repeatable)")
+    near = parse_neighbourhood(recipe.perturb, recipe)
+    weight = {} if recipe.alpha is None else {KNOBS[name]: recipe.alpha} if name in KNOBS else {}
+    if name == "continuity":
+        options = Options(
+            worst_of=recipe.worst_of, ascent_steps=recipe.ascent_steps, relative=recipe.relative,
+            stop_gradient=recipe.stop_gradient, share=recipe.share, ramp=round(recipe.ramp * steps),
+        )  # fmt: skip
+        constraint = ContinuityConstraint(
+            near, recipe.distance * len(recipe.representation) if len(recipe.distance) == 1 else recipe.distance,
+            recipe.representation,
+            options=options, seed=recipe.seed,
+        )  # fmt: skip
+        return kind(constraint, **(weight if alpha is None else {"alpha": alpha}))
+    if name == "augmentation":
+        return kind(near, share=recipe.share)
+    if name == "trades":
+        return kind(near, steps=recipe.search_steps, **weight)
+    return kind(near, **weight)
+
+
+KNOBS = {"continuity": "alpha", "stability_training": "alpha", "augmix": "weight", "trades": "beta"}

@@ -1,0 +1,1 @@
+"""One repair, end to end: splits, wishes, the mending, run folder."""

@@ -1,0 +1,176 @@
+"""One repair, end to end: a checkpoint and images to repaired weights and two audits on images it never saw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from semcon.auditing.gauges import choose_gauges
+from semcon.auditing.material import Request
+from semcon.auditing.run import run_audit
+from semcon.core.errors import SemconError
+from semcon.core.files import write_whole
+from semcon.core.training_record import read_training
+from semcon.labelling import check_names
+from semcon.measuring.plan import Plan
+from semcon.neighbourhood import Neighbourhood
+from semcon.partial import partial_of
+from semcon.progress import Progress
+from semcon.repairing.axes import AXES_FILE, find_axes
+from semcon.repairing.mend import Mended, make_alpha, mend
+from semcon.repairing.outcome import frontier_of, outcome_record, outcome_sentence
+from semcon.repairing.request import Images, Repaired, RepairRequest
+from semcon.repairing.splitting import split
+from semcon.repairing.watching import told as told_point
+from semcon.repairing.wish import Selection, near_trials
+from semcon.subject import Subject
+from semcon.training.pool import Pool
+from semcon.training.run import WEIGHTS, growing, write_trained
+from semcon.training.run import Plan as TrainingPlan
+from semcon.training.settings import Settings, launched
+from semcon.weights import load_weights, save_like
+
+FEWEST_STEPS = 100
+SMALL = 1000  # images to fit; with fewer the batch norms keep their statistics
+STILL = 0.15  # of the learning rate where they do: at the full one a ResNet-20 diverged
+
+
+def run_repair(
+    subject: Subject, images: Images, judge: Images | None, request: RepairRequest, progress: Progress
+) -> Repaired:
+    """Split, find the axes, mend, choose, write the weights, judge. The subject's network is mended in place."""
+    if subject.module is None or not subject.differentiable:
+        raise SemconError(
+            f"{subject.name} has no gradient: only an nn.Module that autograd sees through can be repaired"
+        )
+    if not any(parameter.requires_grad for parameter in subject.module.parameters()):
+        raise SemconError(f"{subject.name} has no parameter that can be trained: all are frozen, or there is none")
+    check_names(subject.classes, subject.outputs)
+    parts = split(images.scan.ids, request.seed, judge=judge is None)
+    judged = images.part(parts.judge) if judge is None else _unseen(judge, images.scan.ids, progress)
+    alpha, settings = make_alpha(request.wishes, request.alpha), _settings(subject, request, len(parts.fit))
+    fabric = launched(settings)
+    facts = {"weights_hash": subject.fingerprint, "images_hash": _hash(images), "judge_hash": judge and _hash(judge)}
+    new = not partial_of(request.out).exists()
+    folder = growing(request.out, request.recipe | facts, resume=request.resume, what="repair")
+    with _gone_if_idle(folder, new=new):
+        fit, select = (
+            Pool(part.dataset, subject.canvas, part.scan, part.labels, device=subject.device, workers=request.workers)
+            for part in (images.part(parts.fit), images.part(parts.select))
+        )
+        progress.say(_told(fit, select, judged, request))
+        near = find_axes(subject, fit, request, folder, progress)
+        selection = Selection(select, near_trials(near, request.wishes), request.wishes, _plan(subject, near, request))
+        mended = mend(
+            subject, fit, selection, near, settings, alpha=alpha, share=request.share, copies=request.copies,
+            freeze=len(fit) < SMALL, looks=request.looks, folder=folder, progress=progress, fabric=fabric,
+        )  # fmt: skip
+    progress.say(f"chosen on {len(select)} images: {mended.chosen.where}; judging on {len(judged.scan.ids)} others")
+    return _proven(subject, judged, mended, near, folder, request, progress)
+
+
+def _plan(subject: Subject, near: Neighbourhood, request: RepairRequest) -> Plan:
+    gauges = tuple(choose_gauges(subject, (), (("logits", "l2"),)))
+    return Plan(near_trials(near, request.wishes), gauges, seed=request.seed + 1, gradient_norm=False)
+
+
+def _unseen(judge: Images, seen: Tensor, progress: Progress) -> Images:
+    """The judge's images without those that the repair sees."""
+    kept = torch.nonzero(~torch.isin(judge.scan.ids, seen)).flatten()
+    if len(kept) < len(judge.scan.ids):
+        progress.say(f"{len(judge.scan.ids) - len(kept)} of the judge's images are among those to repair on: left out")
+    if not len(kept):
+        raise SemconError("the judge's images are those that the repair sees: give others with --judge")
+    return judge.part(kept)
+
+
+def _told(fit: Pool, select: Pool, judged: Images, request: RepairRequest) -> str:
+    truth = "labels" if bool((fit.labels >= 0).all()) else "the original's own predictions (there are no labels)"
+    return (
+        f"{len(fit)} images to fit, {len(select)} to select by, {len(judged.scan.ids)} to judge with, opened last; "
+        f"accuracy is against {truth}; wished: {'; '.join(wish.text for wish in request.wishes)}"
+    )
+
+
+def _settings(subject: Subject, request: RepairRequest, images: int) -> Settings:
+    batch = min(request.batch_size, images)
+    steps = max(FEWEST_STEPS, round(request.epochs * (images // batch)))
+    device = subject.device
+    rate = request.learning_rate * (STILL if images < SMALL else 1)
+    return Settings(
+        steps, batch, learning_rate=rate, weight_decay=0.0, clip=request.clip, seed=request.seed,
+        accelerator="gpu" if device.type == "cuda" else device.type,
+        devices=1 if device.index is None else (device.index,),
+    )  # fmt: skip
+
+
+def _hash(images: Images) -> str:
+    """Of the images and their labels, whatever their order."""
+    pairs = torch.stack([images.scan.ids, images.labels], 1)
+    return hashlib.blake2b(pairs.unique(dim=0).numpy().tobytes(), digest_size=8).hexdigest()
+
+
+@contextmanager
+def _gone_if_idle(folder: Path, *, new: bool) -> Iterator[None]:
+    """Where something stops the repair before its first checkpoint, a folder that is new goes: nothing to resume."""
+    try:
+        yield
+    except BaseException:
+        if new and not (folder / "checkpoint.pt").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _proven(
+    subject: Subject, judged: Images, mended: Mended, near: Neighbourhood, folder: Path, request: RepairRequest,
+    progress: Progress,
+) -> Repaired:  # fmt: skip
+    """Write the weights, then audit original and repaired on the judge's images."""
+    module = subject.module
+    assert module is not None
+    weights = folder / WEIGHTS
+    if request.weights not in (None, "none"):
+        original = Path(str(request.weights))
+        weights = folder / f"repaired{original.suffix}"
+        save_like(module, original, weights)
+        load_weights(module, str(weights))  # in the file's dtype: what is judged is what was written
+    settings = _settings(subject, request, mended.images)
+    plan = TrainingPlan(lambda _: mended.objective, settings, request.network, request.recipe, request.out)
+    write_trained(folder, subject, mended.objective, mended.trained, plan)
+    repaired = {name: value.clone() for name, value in module.state_dict().items()}
+    own = subject.name, subject.weights, subject.training
+    told = (f"{own[0]} (original)", *own[1:]), (
+        f"{own[0]} (repaired)", str(request.out / weights.name), read_training(folder).training
+    )  # fmt: skip
+    for which, state, facts in zip(("before", "after"), (mended.original, repaired), told, strict=True):
+        module.load_state_dict(state)
+        module.eval().to(subject.device)  # an audit gives a model back as it came
+        subject.name, subject.weights, subject.training = facts
+        if (folder / which / "record.json").exists():
+            continue
+        audit = Request(
+            request.plan, folder / which, classes_given=request.classes_given, budget=request.budget,
+            workers=request.workers, resume=True, command=request.command,
+        )  # fmt: skip
+        run_audit(subject, judged.dataset, judged.scan, audit, progress)
+    subject.name, subject.weights, subject.training = own
+    sentence, frontier = outcome_sentence(mended, near, request), frontier_of(mended.frontier)
+    record = outcome_record(mended, near, request, sentence) | {
+        "weights": weights.name,
+        "images": {"fit": mended.images, "select": mended.selected, "judge": len(judged.scan.ids)},
+    }
+    write_whole(folder / "repair.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    out = request.out
+    os.replace(folder, out)
+    for name in ("checkpoint.pt", AXES_FILE):  # last: a kill before the new name leaves them to resume from
+        (out / name).unlink(missing_ok=True)
+    lines = tuple(told_point(point, request.wishes) for point in frontier)
+    return Repaired(out, out / "before", out / "after", out / weights.name, mended.met, sentence, lines)

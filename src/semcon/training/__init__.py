@@ -1,0 +1,1 @@
+"""One training, end to end: images, network, loop, checkpoints, run folder."""
