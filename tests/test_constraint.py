@@ -150,7 +150,7 @@ def test_a_collapsing_batch_cannot_blow_the_penalty_up() -> None:
     constraint(model, x, model(x), keys())
     assert constraint.floored_share == 0
     spread = spread_of(centred(model(x)))
-    assert float(constraint.scales[0]) == pytest.approx(spread, rel=1e-12)
+    assert float(constraint.scales[0]) == pytest.approx(spread, rel=1e-6)
     flat = (images(1, dtype=torch.float64).expand(8, -1, -1, -1) + 1e-5 * x).clone()
     found = constraint(model, flat, model(flat), keys(draw=1))
     copies = constraint.neighbourhood.draw(flat, keys(draw=1).within("constraint"))
@@ -158,19 +158,20 @@ def test_a_collapsing_batch_cannot_blow_the_penalty_up() -> None:
     expected = [
         math.dist(a, b) / (0.1 * running) for a, b in zip(centred(model(flat)), centred(model(copies)), strict=True)
     ]
-    torch.testing.assert_close(found.tolist(), expected, rtol=1e-10, atol=0)
+    torch.testing.assert_close(found.tolist(), expected, rtol=1e-6, atol=0)
     assert constraint.floored_share == 0.5
-    assert float(constraint.scales[0]) == pytest.approx(running, rel=1e-12)
+    assert float(constraint.scales[0]) == pytest.approx(running, rel=1e-6)
 
 
 def test_equal_images_give_a_finite_penalty_even_at_first() -> None:
     """Oracle: the documented contract; a batch of one image has no spread and no running mean yet."""
     model, x = net(torch.float32), images()[:1].expand(8, -1, -1, -1).clone()
-    constraint = ContinuityConstraint("brightness", severity=0.5)
-    black = torch.zeros_like(x)
-    penalty = constraint(model, black, model(black), keys())
-    penalty.mean().backward()
-    assert not penalty.detach().any()
+    for name, severity in (("brightness", 0.5), ("gaussian_noise", 0.2)):  # copies alike, and copies that differ
+        constraint = ContinuityConstraint(name, severity=severity)
+        black = torch.zeros_like(x)
+        penalty = constraint(model, black, model(black), keys())
+        penalty.mean().backward()
+        assert not penalty.detach().any()
     assert all(bool(p.grad is None or p.grad.isfinite().all()) for p in model.parameters())
 
 
@@ -183,7 +184,7 @@ def test_an_overflow_does_not_become_the_running_spread() -> None:
     again = constraint(model, x, model(x), keys())
     assert bool(first.isfinite().all())
     torch.testing.assert_close(again, first, rtol=1e-12, atol=0)
-    assert float(constraint.scales[0]) == pytest.approx(spread_of(centred(model(x))), rel=1e-12)
+    assert float(constraint.scales[0]) == pytest.approx(spread_of(centred(model(x))), rel=1e-6)
 
 
 def test_one_sample_has_no_spread() -> None:

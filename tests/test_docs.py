@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from semcon.cli.main import app
 
 from semcon import demo
+from semcon.cli.main import app
 from semcon.core.record import Estimate, Finding, Record
 from semcon.core.registry import KINDS
 from semcon.report.meanings import MEANINGS

@@ -13,6 +13,7 @@ from semcon import gate
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.intervals import wilson
 from semcon.core.record import Estimate
+from semcon.junit import write_junit
 
 
 def estimate(**changes: object) -> Estimate:
@@ -151,7 +152,7 @@ def test_findings_fail_by_code(record):
 
 def test_junit_is_read_back(record, tmp_path):
     rules = [gate.parse_rule(f"gaussian_noise:0.05 flip > {threshold}") for threshold in (0.2, 0.28, 0.4)]
-    gate.write_junit(tmp_path / "deep" / "gate.xml", gate.judge(record, rules))
+    write_junit(tmp_path / "deep" / "gate.xml", gate.judge(record, rules))
     suite = ElementTree.parse(tmp_path / "deep" / "gate.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
     assert math.isclose(len(suite.findall("testcase")), 3)

@@ -47,36 +47,45 @@ class ContinuityCallback(Callback):  # pyright: ignore[reportUntypedBaseClass, r
         """Wrap `training_step` for the fit."""
         if stage != "fit":
             return
+        self._restore()  # of a fit that was stopped by an error: Lightning tears nothing down then
         student = Student(pl_module, mean=self.mean, std=self.std).to(next(pl_module.parameters()).device)
         seen: list[Any] = []
-        hook = pl_module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
         module: Any = pl_module
-        original = module.training_step
+        original, own = module.training_step, module.__dict__.get("training_step")
 
         @wraps(original)  # Lightning reads the signature
         def training_step(batch: Any, *rest: Any) -> Any:
             seen.clear()
-            returned = original(batch, *rest)
+            hook = pl_module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+            try:
+                returned = original(batch, *rest)
+            finally:
+                hook.remove()
             loss = returned["loss"] if isinstance(returned, dict) else returned
             if not isinstance(loss, Tensor):
                 raise SemconError(f"training_step must give a loss or a dict with 'loss', gave {type(loss).__name__}")
-            outputs = list(seen)
-            penalty = self._penalty(student.to(loss.device), self.images(batch).to(loss.device), outputs).mean()
+            penalty = self._penalty(student.to(loss.device), self.images(batch).to(loss.device), seen).mean()
+            seen.clear()
             module.log_dict({"continuity": penalty.detach(), "alpha": self.alpha})
             total = loss + self.alpha * penalty
             return {**returned, "loss": total} if isinstance(returned, dict) else total
 
         def restore() -> None:
-            hook.remove()
-            del module.training_step
+            if own is not None:
+                module.training_step = own
+            else:
+                module.__dict__.pop("training_step", None)
 
         module.training_step = training_step
         self._undo.append(restore)
 
     def teardown(self, trainer: Any, pl_module: nn.Module, stage: str) -> None:
         """Give the module back as it was."""
-        while self._undo:
-            self._undo.pop()()
+        self._restore()
+
+    def on_exception(self, trainer: Any, pl_module: nn.Module, exception: BaseException) -> None:
+        """The same where the fit ends in an error or Ctrl-C."""
+        self._restore()
 
     def state_dict(self) -> dict[str, Any]:
         """The constraint's."""
@@ -85,6 +94,10 @@ class ContinuityCallback(Callback):  # pyright: ignore[reportUntypedBaseClass, r
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The constraint's."""
         self.constraint.load_state_dict(state_dict)
+
+    def _restore(self) -> None:
+        while self._undo:
+            self._undo.pop()()
 
     def _penalty(self, student: Student, x: Tensor, outputs: list[Any]) -> Tensor:
         if outputs and not self.constraint.layers and len(outputs[-1]) == len(x):

@@ -119,7 +119,7 @@ class ContinuityConstraint(nn.Module):
         self.looks = _looks(representation, distance)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("floored", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("scales", torch.zeros(len(self.looks), dtype=torch.float64))
+        self.register_buffer("scales", torch.zeros(len(self.looks)))
         self._viewer: tuple[object, Viewer] | None = None
 
     @property
@@ -211,9 +211,10 @@ class ContinuityConstraint(nn.Module):
         mean = (pairs.sum() - pairs.diagonal().sum()) / (len(every) * (len(every) - 1))
         with torch.no_grad():
             scale = self.scales[number]
-            moved = torch.where(scale > 0, MOMENTUM * scale + (1 - MOMENTUM) * mean, mean.double())
-            self.scales[number] = torch.where(mean.isfinite(), moved, scale)  # an overflow in half precision is no size
+            moved = torch.where(scale > 0, MOMENTUM * scale + (1 - MOMENTUM) * mean, mean).to(scale)
+            self.scales[number] = torch.where(moved.isfinite(), moved, scale)  # an overflow is no size
             floor = (self.options.floor * self.scales[number]).to(mean).clamp(min=torch.finfo(mean.dtype).tiny)
+            floor = floor.where(self.scales[number] > 0, torch.inf)  # nothing differs yet: no change can be told
             if number == 0:
                 self.floored += (mean < floor).long()
         return torch.maximum(mean, floor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from array import array
 from collections import deque
@@ -10,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
@@ -77,6 +79,11 @@ class Scan:
         return Scan(self.positions[rows], self.ids[rows], self.labels[rows], self.sizes[rows], self.bad)
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of images and labels, whatever their order."""
+        return fingerprint(self.ids, self.labels)
+
+    @property
     def common_size(self) -> tuple[int, int] | None:
         """Height and width where all images agree, else None."""
         first = self.sizes[0]
@@ -87,6 +94,12 @@ class Scan:
         """Median height and width."""
         middle = self.sizes.median(0).values
         return int(middle[0]), int(middle[1])
+
+
+def fingerprint(ids: Tensor, labels: Tensor) -> str:
+    """A hash of sample ids (N,) with their labels (N,), whatever their order."""
+    order = np.lexsort((labels.numpy(), ids.numpy()))
+    return hashlib.blake2b(np.stack([ids.numpy()[order], labels.numpy()[order]]).tobytes(), digest_size=8).hexdigest()
 
 
 def default_workers() -> int:

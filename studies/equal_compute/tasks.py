@@ -98,7 +98,7 @@ CIFAR10 = Task(
         "augmix": tuple({"alpha": a} for a in (1.0, 4.0, 12.0)),
         "trades": tuple({"alpha": b, "search_steps": 3} for b in (1.0, 3.0, 6.0)),
     },
-    eps=(1 / 255, 2 / 255, 32 / 255), attack_steps=10, attacked=400, steps=500,
+    eps=(1 / 255, 2 / 255, 32 / 255), attack_steps=10, attacked=300, steps=250,
     training={"optimizer": "sgd", "augment": ("horizontal_flip",), "precision": "bf16"},
 )  # fmt: skip
 

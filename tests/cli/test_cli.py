@@ -20,8 +20,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from semcon.cli.main import main
 
+from semcon.cli.main import main
 from semcon.core.registry import available, load
 from semcon.core.table import SampleTable
 from semcon.run_record import RunRecord

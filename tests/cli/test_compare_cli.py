@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from semcon.cli.main import main
 
 from pairs import CHANGES, FLIPS, OTHER, WRONG, N, finished, pictured
+from semcon.cli.main import main
 from semcon.core.record import TrainingRecord
 
 

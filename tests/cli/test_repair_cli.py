@@ -34,8 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], roo
     """`semcon repair ...` in this process, in the user's folder: exit code, stdout, stderr."""
     monkeypatch.setattr(repair_run, "FEWEST_STEPS", 6)
     monkeypatch.setattr("semcon.repairing.mend.PATH", (0, 0.5, 1))
-    known = {"perturbations": ["gaussian_noise"]}
-    monkeypatch.setattr("semcon.recipes.audit.available", lambda kind: known.get(kind, ["file", "folder", "run"]))
+    monkeypatch.setattr("semcon.recipes.trials.available", lambda _: ["gaussian_noise"])
     monkeypatch.chdir(root)
 
     def call(*arguments: object) -> tuple[int, str, str]:

@@ -147,6 +147,26 @@ def test_training_that_was_stopped_keeps_its_multiplier(
         assert (out / name).read_bytes() == (wished / name).read_bytes()
 
 
+@pytest.mark.parametrize("change", [{}, {"select": 0.35}, {"select": 0.4, "seed": 1}, {"select": 0.4, "limit": 299}])
+def test_a_baseline_that_has_seen_the_images_held_out_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    """Oracle: the message; the one of the same data, seed and share held out is taken."""
+    plain = {key: value for key, value in TRAINING.items() if key not in ("select", "looks", "perturb")}
+    flattered = train(plain | {"objective": "cross_entropy", "steps": 1} | change, out=tmp_path / "flattered")
+    wish = TRAINING | {"wish": "accuracy >= -0.5", "steps": 1}
+    with pytest.raises(SemconError, match=r"flattered: train it on the same data with --select 0.4 --seed 0"):
+        train(wish | {"baseline": str(flattered)}, out=tmp_path / "run")
+    assert not list(tmp_path.glob("run*"))
+
+
+def test_select_without_a_wish_holds_images_out_for_a_baseline(tmp_path: Path) -> None:
+    """Oracle: 180 of 300 images fill 11 batches of 16 an epoch; the wish against it is measured."""
+    plain = {key: value for key, value in TRAINING.items() if key not in ("looks", "perturb", "steps")}
+    fair = train(plain | {"objective": "cross_entropy", "epochs": 1}, out=tmp_path / "fair")
+    assert read_training(fair).training.steps == 11
+    run = train(TRAINING | {"wish": "accuracy >= -99", "steps": 2, "baseline": str(fair)}, out=tmp_path / "run")
+    assert json.loads((run / "wish.json").read_text())["met"]
+
+
 def test_accuracy_is_wished_for_against_a_baseline(wished: Path, tmp_path: Path) -> None:
     """Oracle: the same network as its own baseline gains 0 points at the end of the same run."""
     with pytest.raises(SemconError, match="name its run with --baseline RUN"):

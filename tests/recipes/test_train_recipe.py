@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ RECIPE: dict[str, Any] = {
     "model": "network:digits", "perturb": ["gaussian_noise:0.2", "brightness"], "steps": 6, "batch_size": 8,
     "mean": (0.4,), "std": (0.3,), "device": "cpu", "alpha": 2.0, "share": 0.5,
 }  # fmt: skip
+PLAIN = {key: value for key, value in RECIPE.items() if key != "share"}  # what every objective but one reads
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +95,8 @@ def test_a_run_is_a_model_source_with_the_trained_students_logits(whole: Path, d
 @pytest.mark.parametrize("objective", ["cross_entropy", "augmentation", "stability_training", "augmix", "trades"])
 def test_every_objective_trains_by_its_name(data: str, tmp_path: Path, objective: str) -> None:
     """Oracle: the record; weights are finite and new."""
-    own = {"data": data, "objective": objective, "steps": 2, "perturb": "linf:4", "search_steps": 2, "alpha": None}
-    run = train(RECIPE | own, out=tmp_path / "run")
+    own = {"data": data, "objective": objective, "steps": 2, "perturb": "linf:4", "alpha": None}
+    run = train(PLAIN | own | ({"search_steps": 2} if objective == "trades" else {}), out=tmp_path / "run")
     assert read_training(run).training.objective == objective.replace("_", " ")
     assert all(bool(value.isfinite().all()) for value in load_file(run / "weights.safetensors").values())
 
@@ -119,6 +121,30 @@ def test_an_interrupted_run_goes_on_with_resume(data: str, tmp_path: Path, whole
     assert train(RECIPE | {"data": data}, out=out, resume=True) == out
     for name in ("weights.safetensors", "metrics.jsonl"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_run_does_not_go_on_with_other_images(data: str, tmp_path: Path) -> None:
+    """Oracle: the message, though the recipe is the same: one image of the folder is another."""
+    own = Path(shutil.copytree(data.removeprefix("folder:"), tmp_path / "images"))
+    recipe = RECIPE | {"data": f"folder:{own}"}
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, out=tmp_path / "run", progress=Interrupting(24 + 4))
+    first, second, *_ = sorted(own.rglob("*.png"))
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(SemconError, match=r"cannot resume .*images was"):
+        train(recipe, out=tmp_path / "run", resume=True)
+
+
+def test_an_objective_refuses_settings_that_it_does_not_read() -> None:
+    """Oracle: the message names the setting and who reads it."""
+    for own, message in (
+        ({"objective": "augmentation", "alpha": 3}, "augmentation does not read alpha.*continuity, .*trades"),
+        ({"objective": "augmix", "search_steps": 3}, r"augmix does not read search_steps.*\(it is of trades\)"),
+        ({"objective": "stability_training", "worst_of": 1}, r"does not read worst_of.*\(it is of continuity\)"),
+    ):
+        with pytest.raises(SemconError, match=message):
+            make_objective(train_recipe({"model": "m", "data": "d", "perturb": "linf:4"} | own), 1)
+    assert make_objective(train_recipe({"model": "m", "data": "d", "objective": "cross_entropy", "perturb": "hue"}), 1)
 
 
 def test_a_taken_folder_is_left_alone(data: str, whole: Path) -> None:
@@ -165,7 +191,7 @@ def test_a_recipe_needs_model_and_data() -> None:
     ("settings", "message"),
     [
         ({"perturb": []}, "the objective continuity needs perturbations"),
-        ({"objective": "trades", "perturb": []}, "the objective trades needs perturbations"),
+        ({"objective": "trades", "alpha": None}, "trades does not read share.*of augmentation, continuity"),
         ({"objective": "continuty"}, "Did you mean continuity"),
         ({"perturb": "gausian_noise"}, "Did you mean gaussian_noise"),
         ({"perturb": "gaussian_noise:much"}, "limit of gaussian_noise must be a number"),
@@ -206,7 +232,7 @@ def test_a_recipes_knobs_reach_the_objective() -> None:
     assert (constraint.options.worst_of, constraint.options.share, constraint.options.ramp) == (3, 0.5, 50)
     assert constraint.neighbourhood.limits == pytest.approx((0.1, 0.15))
     assert constraint.layers == ("penultimate",)
-    trades: Any = make_objective(train_recipe(RECIPE | {"data": "x", "objective": "trades", "search_steps": 3}), 1)
+    trades: Any = make_objective(train_recipe(PLAIN | {"data": "x", "objective": "trades", "search_steps": 3}), 1)
     assert (trades.beta, trades.steps) == (2.0, 3)
 
 

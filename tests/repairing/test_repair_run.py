@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from safetensors import safe_open
@@ -114,6 +115,24 @@ def test_the_judges_images_are_neither_fitted_to_nor_selected_by(
     assert judged == set(ids[split(ids, 0, judge=True).judge].tolist())
     assert not seen & judged
     assert len(seen | judged) == IMAGES
+
+
+def test_the_judge_sees_the_wishes_at_their_own_severity(root: Path, tmp_path: Path) -> None:
+    """Oracle: the audit's own estimate and difference; 0.03 is on no rung of the ladder."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        wishes = ("accuracy >= -1", "gaussian_noise:0.03 flip <= 0.5")
+        repaired = repair(recipe(root, wish=wishes), out=tmp_path / "run")
+    plain = json.loads((repaired.folder / "repair.json").read_text())
+    before, after = RunRecord.load(repaired.before), RunRecord.load(repaired.after)
+    flip = after.table("flip", perturbation="gaussian_noise", subset="all").filter(pl.col("severity") == 0.03)
+    right = [run.table("accuracy", subset="all").filter(pl.col("perturbation").is_null()) for run in (before, after)]
+    gained = 100 * (right[1]["mean"].item() - right[0]["mean"].item())
+    assert [one["wish"] for one in plain["judged"]] == list(wishes)
+    assert plain["judged"][0]["value"] == pytest.approx(gained, abs=1e-9)
+    assert plain["judged"][1]["value"] == flip["mean"].item()
+    assert plain["judged"][1]["met"] is (flip["mean"].item() <= 0.5)
+    assert "On the judge's 106 images accuracy >= -1:" in repaired.sentence
 
 
 def test_what_is_judged_is_what_was_written(whole: request.Repaired, root: Path) -> None:

@@ -12,17 +12,15 @@ from semcon.core.errors import SemconError
 from semcon.core.files import write_whole
 from semcon.training.checkpoint import Checkpoint, Metrics
 
-CPU = torch.device("cpu")
-
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     """Oracle: identity, on tensors, numbers and nested plain values; none before the first."""
     one = Checkpoint(tmp_path / "c.pt")
-    assert one.read(CPU) is None
+    assert one.read() is None
     state = {"step": 7, "x": torch.rand(3, dtype=torch.float64), "log": (2, {"loss": torch.tensor(1.5)}), "none": None}
     one.write(state)
     other = Checkpoint(tmp_path / "c.pt")
-    found = other.read(CPU)
+    found = other.read()
     assert found is not None
     assert other.step == one.step == 7
     assert torch.equal(found["x"], state["x"])

@@ -114,12 +114,31 @@ def test_the_loop_is_a_bare_loop(tmp_path: Path, clip: float | None, average: fl
 def test_the_averages_batch_norm_is_estimated_anew(tmp_path: Path) -> None:
     """Oracle: the mean of the first convolution's output over the images of an epoch, computed here."""
     data = pool()
-    trained = run(tmp_path / "run", with_(augment=()), images=data)
+    trained = run(tmp_path / "run", with_(augment=()), images=data, objective=CrossEntropy())
     network: Any = trained.student.network
     order = Order(data.ids, 16, 3)
     means = [network[0]((data.take(order.rows(step)[0]) - 0.4) / 0.3).mean((0, 2, 3)) for step in range(3)]
     torch.testing.assert_close(network[1].running_mean, torch.stack(means).mean(0).detach(), rtol=1e-4, atol=1e-5)
     assert not any(module.training for module in trained.student.modules())
+
+
+def test_averaging_leaves_a_frozen_batch_norm_as_it_was(tmp_path: Path) -> None:
+    """Oracle: the statistics that it came with."""
+    student = fresh()
+    network: Any = student.network
+    network[1].requires_grad_(False)
+    network[1].running_mean.fill_(0.7)
+    run(tmp_path / "run", with_(average=0.9), student=student)
+    assert bool((network[1].running_mean == 0.7).all())
+
+
+def test_training_leaves_the_callers_randomness_and_module_as_they_were(tmp_path: Path) -> None:
+    """Oracle: torch's state before; no gradients, no compiled call."""
+    before = torch.get_rng_state()
+    student = fresh()
+    run(tmp_path / "run", with_(steps=2), student=student)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(parameter.grad is None for parameter in student.parameters())
 
 
 def test_it_learns(tmp_path: Path) -> None:

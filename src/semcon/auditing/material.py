@@ -11,7 +11,7 @@ import torch
 
 from semcon.core.concepts import Dataset
 from semcon.labelling import check_labels, outputs_of_classes
-from semcon.loading import Batch, Scan, batches
+from semcon.loading import Batch, Scan, batches, fingerprint
 from semcon.measuring.plan import Plan
 from semcon.measuring.references import Index
 from semcon.subject import Subject
@@ -58,6 +58,11 @@ class Material:
             labels = torch.full_like(labels, -1)
         self.index = Index(scan.ids, labels)
         self.batch_size = request.batch_size or default_batch_size(subject)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of images and labels, whatever their order."""
+        return fingerprint(self.index.ids, self.index.labels)
 
     def read(self, rows: Sequence[int]) -> Iterable[Batch]:
         """Batches of the images at these rows of the scan; `Batch.positions` are rows of the scan."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
-
-import numpy as np
 
 from semcon.auditing.material import Material, Request
 from semcon.core.record import (
@@ -19,13 +16,6 @@ from semcon.core.record import (
 from semcon.core.table import SampleTable
 from semcon.measuring.plan import Plan
 from semcon.subject import Subject
-
-
-def fingerprint(material: Material) -> str:
-    """A hash of the images and labels, whatever their order."""
-    ids, labels = material.index.ids.numpy(), material.index.labels.numpy()
-    order = np.lexsort((labels, ids))
-    return hashlib.blake2b(np.stack([ids[order], labels[order]]).tobytes(), digest_size=8).hexdigest()
 
 
 def subject_record(subject: Subject) -> SubjectRecord:
@@ -45,7 +35,7 @@ def data_record(material: Material) -> DataRecord:
         name=dataset.name, source=dataset.source, images=len(scan.ids), labelled=material.index.labelled,
         classes=None if dataset.classes is None else tuple(dataset.classes),
         class_of_output=None if material.output_of_class is None else tuple(material.output_of_class),
-        skipped=scan.bad, fingerprint=fingerprint(material), median_size=scan.median_size,
+        skipped=scan.bad, fingerprint=material.fingerprint, median_size=scan.median_size,
     )  # fmt: skip
 
 

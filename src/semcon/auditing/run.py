@@ -11,7 +11,7 @@ from semcon.auditing.gallery import Gallery
 from semcon.auditing.gauges import choose_gauges, inert
 from semcon.auditing.material import Material, Request
 from semcon.auditing.outlook import outlook, seconds_per_image
-from semcon.auditing.records import data_record, fingerprint, settings_record, subject_record
+from semcon.auditing.records import data_record, settings_record, subject_record
 from semcon.core.concepts import Dataset
 from semcon.core.errors import SemconError, keeping
 from semcon.core.profile import profile
@@ -110,7 +110,7 @@ def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, obj
         "model": [subject.source, subject.fingerprint, subject.mean, subject.std, subject.channels],
         "canvas": asdict(subject.canvas),
         "precision": subject.precision,
-        "data": fingerprint(material),
+        "data": material.fingerprint,
         "seed": plan.seed,
         "draws": plan.draws,
         "perturbations": [

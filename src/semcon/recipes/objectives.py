@@ -33,6 +33,7 @@ def make_objective(recipe: TrainRecipe, steps: int, alpha: Alpha | None = None) 
 
     name = recipe.objective.replace("-", "_")
     kind = load("objectives", name)
+    _check_read(recipe, name)
     if name == "cross_entropy":
         return kind()
     if not recipe.perturb:
@@ -57,4 +58,25 @@ def make_objective(recipe: TrainRecipe, steps: int, alpha: Alpha | None = None) 
     return kind(near, **weight)
 
 
+def _check_read(recipe: TrainRecipe, name: str) -> None:
+    """Errors: `SemconError` for a setting that was given and that this objective does not read."""
+    given = {key for key in recipe.model_fields_set if getattr(recipe, key) not in (None, ())}
+    ignored = sorted(given & set[str]().union(*READ.values()) - READ.get(name, given))
+    if ignored:
+        readers = [other for other, keys in READ.items() if ignored[0] in keys]
+        raise SemconError(f"{name} does not read {ignored[0]}: leave it out (it is of {', '.join(readers)})")
+
+
+NEAR = {"perturb", "severities", "combine", "strength"}
+READ = {
+    "cross_entropy": {"perturb"},  # one recipe, other objectives
+    "augmentation": {*NEAR, "share"},
+    "continuity": {
+        *NEAR, "alpha", "share", "ramp", "worst_of", "ascent_steps", "relative", "stop_gradient", "representation",
+        "distance",
+    },
+    "stability_training": {*NEAR, "alpha"},
+    "augmix": {*NEAR, "alpha"},
+    "trades": {*NEAR, "alpha", "search_steps"},
+}  # fmt: skip
 KNOBS = {"continuity": "alpha", "stability_training": "alpha", "augmix": "weight", "trades": "beta"}

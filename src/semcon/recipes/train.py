@@ -28,8 +28,9 @@ class TrainRecipe(BaseModel):
     """The settings of one training run, validated. Names as the flags of `semcon train` and the keys of a recipe.
 
     `wish`: alpha is not a number then but found: `gaussian_noise:0.2 relative_change <= 0.2`, or `accuracy >= -0.5`,
-    in points against the network of the run `baseline`; looked at `looks` times on a `select` share of the images,
-    which is not trained on.
+    in points against the network of the run `baseline`; looked at `looks` times on a `select` share of the images (a
+    tenth), which is not trained on. `select` without a wish holds the same images out, so that such a run can be the
+    baseline of another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -58,7 +59,7 @@ class TrainRecipe(BaseModel):
     share: float = Field(default=1.0, gt=0, le=1)
     ramp: float = Field(default=0.3, ge=0, le=1)
     wish: tuple[str, ...] = ()
-    select: float = Field(default=0.1, gt=0, lt=1)
+    select: float | None = Field(default=None, gt=0, lt=1)
     looks: int = Field(default=12, ge=1)
     baseline: str | None = None
     epochs: float | None = Field(default=None, gt=0)
@@ -104,7 +105,7 @@ def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) ->
     from semcon.built import build_subject
     from semcon.loading import scan
     from semcon.partial import check_free
-    from semcon.recipes.wished_training import Wished, parse_training_wishes
+    from semcon.recipes.wished_training import HeldOut, Wished, parse_training_wishes
     from semcon.training.run import Plan, run_training
 
     check_free(out, resume=resume, what="training", sign="recipe.json")
@@ -120,21 +121,20 @@ def _run(recipe: TrainRecipe, out: Path, *, resume: bool, progress: Progress) ->
         classes=classes or (tuple(dataset.classes) if dataset.classes and _is_network(recipe) else None),
         device=recipe.device, precision="32", common_size=scanned.common_size, name=None,
     )  # fmt: skip
-    wished = None
-    if wishes:
-        wished = Wished(recipe, wishes, subject, (dataset, scanned), progress)
-        scanned = wished.fit
+    images, wished = scanned.fingerprint, None
+    if wishes or recipe.select is not None:
+        held = HeldOut(recipe, scanned)
+        wished = Wished(recipe, wishes, subject, (dataset, held), progress) if wishes else None
+        scanned = held.fit
     settings = _settings(recipe, len(scanned.ids))
     plan = Plan(
         lambda _: make_objective(recipe, settings.steps, None if wished is None else wished.alpha), settings,
-        network_record(source), plain(recipe) | {"steps": settings.steps}, out, resume=resume,
+        network_record(source), plain(recipe) | {"steps": settings.steps, "images": images}, out, resume=resume,
         classes_given=classes is not None, workers=recipe.workers,
         observer=None if wished is None else partial(wished.watcher, settings.steps),
+        concluding=None if wished is None else wished.conclude,
     )  # fmt: skip
-    folder = run_training(subject, dataset, scanned, plan, progress)
-    if wished is not None:
-        wished.conclude(folder)
-    return folder
+    return run_training(subject, dataset, scanned, plan, progress)
 
 
 def _is_network(recipe: TrainRecipe) -> bool:
@@ -187,6 +187,8 @@ def _settings(recipe: TrainRecipe, images: int) -> Settings:
 def _free_folder(recipe: TrainRecipe, *, resume: bool) -> Path:
     from semcon.recipes.sources import default_folder
 
-    return default_folder(
-        recipe.model, recipe.data, f"{recipe.objective}-{recipe.model.rpartition(':')[2]}", resume=resume
-    )
+    def named(source: Any) -> str:
+        return source if isinstance(source, str) else type(source).__name__
+
+    model = named(recipe.model)
+    return default_folder(model, named(recipe.data), f"{recipe.objective}-{model.rpartition(':')[2]}", resume=resume)

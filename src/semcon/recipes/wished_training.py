@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from semcon.subject import Subject
     from semcon.training.student import Student
 
-FEWEST = 100  # images to look at
+SELECT, FEWEST = 0.1, 100  # share of the images to look at, and how many there must be
 FILE = "wish.json"
 QUIET = 0.3, 0.8  # shares of the run between which the multiplier moves: before, the network knows nothing yet
 
@@ -42,25 +42,35 @@ def parse_training_wishes(recipe: TrainRecipe) -> tuple[Wish, ...]:
     return wishes
 
 
-class Wished:
-    """What a wish adds to a training run. `fit`: the images to train on; `alpha`: the multiplier."""
+class HeldOut:
+    """Images `fit` to train on and `held` apart, by a keyed hash; `images`: the fingerprint of all."""
 
-    def __init__(
-        self, recipe: TrainRecipe, wishes: Sequence[Wish], subject: Subject, images: tuple[Dataset, Scan],
-        progress: Progress,
-    ) -> None:  # fmt: skip
-        from semcon.repairing.mend import make_alpha
+    def __init__(self, recipe: TrainRecipe, scanned: Scan) -> None:
         from semcon.repairing.splitting import held_out
 
-        self.recipe, self.wishes, self.subject, self.progress = recipe, tuple(wishes), subject, progress
-        self.dataset, scanned = images
-        kept, held = held_out(scanned.ids, recipe.seed, recipe.select)
+        kept, held = held_out(scanned.ids, recipe.seed, recipe.select or SELECT)
         if len(held) < FEWEST or not len(kept):
             raise SemconError(
                 f"{len(held)} of {len(scanned.ids)} images are too few to look at: expected {FEWEST} or more, give a "
                 "larger --select"
             )
-        self.fit, self.held = scanned.part(kept), scanned.part(held)
+        self.fit, self.held, self.images = scanned.part(kept), scanned.part(held), scanned.fingerprint
+
+
+class Wished:
+    """What a wish adds to a training run. `alpha`: the multiplier."""
+
+    def __init__(
+        self, recipe: TrainRecipe, wishes: Sequence[Wish], subject: Subject, images: tuple[Dataset, HeldOut],
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        from semcon.repairing.mend import make_alpha
+
+        self.recipe, self.wishes, self.subject, self.progress = recipe, tuple(wishes), subject, progress
+        self.dataset, self.images = images
+        self.held = self.images.held
+        if recipe.baseline is not None:
+            self._check_baseline(recipe.baseline)
         self.alpha = make_alpha(wishes, 4.0 if recipe.alpha is None else recipe.alpha)
         self._watcher: Watcher | None = None
 
@@ -77,6 +87,7 @@ class Wished:
         """Say whether the wish is met by the trained network, and keep it in `wish.json`."""
         from semcon.core.files import write_whole
         from semcon.gathering import rank
+        from semcon.repairing.outcome import frontier_of
         from semcon.repairing.watching import told
 
         network = self.subject.module
@@ -85,6 +96,9 @@ class Wished:
         point = self._watcher.look("trained", network)
         met = "the wish is met" if point.met else "the wish could not be met"
         self.progress.say(f"{met} on {len(self.held.ids)} images held out: {told(point, self.wishes)}")
+        if not point.met:
+            lines = [told(one, self.wishes) for one in frontier_of(self._watcher.points)]
+            self.progress.say("\n  ".join(("the frontier reached, by change:", *lines)))
         points = [one.plain() for one in self._watcher.points]
         plain = {"schema": 1, "met": point.met, "wishes": [wish.text for wish in self.wishes], "points": points}
         write_whole(folder / FILE, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
@@ -110,6 +124,25 @@ class Wished:
         if recipe.baseline is not None:
             selection.look(self._baseline())
         return selection
+
+    def _check_baseline(self, text: str) -> None:
+        """Errors: `SemconError` where the baseline has seen images that this run holds out, or may have."""
+        from pathlib import Path
+
+        from semcon.core.training_record import read_training
+
+        if ":" in text and not text.startswith("run:"):
+            self.progress.say(f"what {text} was trained on is not known: if on these images, its accuracy is flattered")
+            return
+        recipe = self.recipe
+        its, select = read_training(Path(text.removeprefix("run:"))).recipe, recipe.select or SELECT
+        same = its.get("images") == self.images.images and its.get("seed") == recipe.seed
+        held = its.get("select") or (SELECT if its.get("wish") else 0)
+        if not same or held < select:
+            raise SemconError(
+                f"the baseline {text} was trained on other images, or on some that this run holds out, where its "
+                f"accuracy is flattered: train it on the same data with --select {select:g} --seed {recipe.seed}"
+            )
 
     def _baseline(self) -> Subject:
         """The network that accuracy is held against. Errors: `SemconError` for one of other outputs or canvas."""

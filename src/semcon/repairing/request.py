@@ -10,7 +10,7 @@ from torch import Tensor
 
 from semcon.core.concepts import Dataset
 from semcon.core.training_record import NetworkRecord
-from semcon.loading import Scan
+from semcon.loading import Scan, fingerprint
 from semcon.measuring.plan import Plan
 from semcon.neighbourhood import Neighbourhood
 from semcon.repairing.wish import Wish
@@ -23,6 +23,11 @@ class Images:
     dataset: Dataset
     scan: Scan
     labels: Tensor
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of images and labels, whatever their order."""
+        return fingerprint(self.scan.ids, self.labels)
 
     def part(self, rows: Tensor) -> Images:
         """Some of them, by row."""

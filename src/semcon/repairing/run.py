@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -18,19 +18,21 @@ from semcon.auditing.material import Request
 from semcon.auditing.run import run_audit
 from semcon.core.errors import SemconError
 from semcon.core.files import write_whole
+from semcon.core.record import read_record
 from semcon.core.training_record import read_training
 from semcon.labelling import check_names
-from semcon.measuring.plan import Plan
+from semcon.measuring.plan import Plan, Trial
 from semcon.neighbourhood import Neighbourhood
 from semcon.partial import partial_of
 from semcon.progress import Progress
 from semcon.repairing.axes import AXES_FILE, find_axes
 from semcon.repairing.mend import Mended, make_alpha, mend
-from semcon.repairing.outcome import frontier_of, outcome_record, outcome_sentence
+from semcon.repairing.outcome import frontier_of, judged_wishes, outcome_record, outcome_sentence
 from semcon.repairing.request import Images, Repaired, RepairRequest
 from semcon.repairing.splitting import split
 from semcon.repairing.watching import told as told_point
 from semcon.repairing.wish import Selection, near_trials
+from semcon.run_record import RunRecord
 from semcon.subject import Subject
 from semcon.training.pool import Pool
 from semcon.training.run import WEIGHTS, growing, write_trained
@@ -58,7 +60,10 @@ def run_repair(
     judged = images.part(parts.judge) if judge is None else _unseen(judge, images.scan.ids, progress)
     alpha, settings = make_alpha(request.wishes, request.alpha), _settings(subject, request, len(parts.fit))
     fabric = launched(settings)
-    facts = {"weights_hash": subject.fingerprint, "images_hash": _hash(images), "judge_hash": judge and _hash(judge)}
+    facts = {
+        "weights_hash": subject.fingerprint, "images_hash": images.fingerprint,
+        "judge_hash": judge and judge.fingerprint,
+    }  # fmt: skip
     new = not partial_of(request.out).exists()
     folder = growing(request.out, request.recipe | facts, resume=request.resume, what="repair")
     with _gone_if_idle(folder, new=new):
@@ -112,12 +117,6 @@ def _settings(subject: Subject, request: RepairRequest, images: int) -> Settings
     )  # fmt: skip
 
 
-def _hash(images: Images) -> str:
-    """Of the images and their labels, whatever their order."""
-    pairs = torch.stack([images.scan.ids, images.labels], 1)
-    return hashlib.blake2b(pairs.unique(dim=0).numpy().tobytes(), digest_size=8).hexdigest()
-
-
 @contextmanager
 def _gone_if_idle(folder: Path, *, new: bool) -> Iterator[None]:
     """Where something stops the repair before its first checkpoint, a folder that is new goes: nothing to resume."""
@@ -127,6 +126,25 @@ def _gone_if_idle(folder: Path, *, new: bool) -> Iterator[None]:
         if new and not (folder / "checkpoint.pt").exists():
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _with(trials: Sequence[Trial], wished: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The judge's trials, and besides what was wished for and mended, at its own severities."""
+    own = {trial.name: trial for trial in trials}
+    for trial in wished:
+        known = own.get(trial.name, replace(trial, limit=max(trial.severities)))
+        own[trial.name] = replace(known, severities=tuple(sorted({*known.severities, *trial.severities})))
+    return tuple(own.values())
+
+
+def _audited(folder: Path, subject: Subject) -> bool:
+    """Whether the audit of these very weights is there; one of others, as a resumed repair may end with, goes."""
+    if not (folder / "record.json").exists():
+        return False
+    if read_record(folder).subject.fingerprint == subject.fingerprint:
+        return True
+    shutil.rmtree(folder)
+    return False
 
 
 def _proven(
@@ -143,28 +161,36 @@ def _proven(
         save_like(module, original, weights)
         load_weights(module, str(weights))  # in the file's dtype: what is judged is what was written
     settings = _settings(subject, request, mended.images)
-    plan = TrainingPlan(lambda _: mended.objective, settings, request.network, request.recipe, request.out)
-    write_trained(folder, subject, mended.objective, mended.trained, plan)
+    trained = TrainingPlan(lambda _: mended.objective, settings, request.network, request.recipe, request.out)
+    write_trained(folder, subject, mended.objective, mended.trained, trained)
     repaired = {name: value.clone() for name, value in module.state_dict().items()}
     own = subject.name, subject.weights, subject.training
     told = (f"{own[0]} (original)", *own[1:]), (
         f"{own[0]} (repaired)", str(request.out / weights.name), read_training(folder).training
     )  # fmt: skip
+    plan = replace(request.plan, trials=_with(request.plan.trials, near_trials(near, request.wishes)))
     for which, state, facts in zip(("before", "after"), (mended.original, repaired), told, strict=True):
         module.load_state_dict(state)
         module.eval().to(subject.device)  # an audit gives a model back as it came
         subject.name, subject.weights, subject.training = facts
-        if (folder / which / "record.json").exists():
+        if _audited(folder / which, subject):
             continue
         audit = Request(
-            request.plan, folder / which, classes_given=request.classes_given, budget=request.budget,
+            plan, folder / which, classes_given=request.classes_given, budget=request.budget,
             workers=request.workers, resume=True, command=request.command,
         )  # fmt: skip
         run_audit(subject, judged.dataset, judged.scan, audit, progress)
     subject.name, subject.weights, subject.training = own
-    sentence, frontier = outcome_sentence(mended, near, request), frontier_of(mended.frontier)
+    before, after = (RunRecord.load(folder / name) for name in ("before", "after"))
+    judgement = judged_wishes(request.wishes, before, after)
+    sentence = " ".join((
+        outcome_sentence(mended, near, request),
+        f"On the judge's {len(judged.scan.ids)} images {'; '.join(one.sentence for one in judgement)}.",
+    ))  # fmt: skip
+    frontier = frontier_of(mended.frontier)
     record = outcome_record(mended, near, request, sentence) | {
         "weights": weights.name,
+        "judged": [asdict(one) for one in judgement],
         "images": {"fit": mended.images, "select": mended.selected, "judge": len(judged.scan.ids)},
     }
     write_whole(folder / "repair.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())

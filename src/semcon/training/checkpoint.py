@@ -27,12 +27,12 @@ class Checkpoint:
         write_whole(self.path, buffer.getbuffer())
         self.step = int(state["step"])
 
-    def read(self, device: torch.device) -> dict[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """The last one, or None. Errors: `SemconError` for a damaged file."""
         if not self.path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load fails in many ways
             raise SemconError(
                 f"{self.path} is damaged ({str(error).splitlines()[0]}): remove it to begin again"

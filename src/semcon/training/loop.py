@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,7 +79,7 @@ class _Step(nn.Module):
 
 @torch.no_grad()
 def _augmented(neighbourhood: Neighbourhood, x: Tensor, keys: Keys) -> Tensor:
-    keys = keys.within("augment")
+    keys = keys.within(f"augment {neighbourhood.parts[0][0]}")
     moved = neighbourhood.draw(x, keys)
     if any(part.kind == "binary" for _, part in neighbourhood.parts):
         half = keys.within("half").uniform(neighbourhood.parts[0][0]) < 0.5
@@ -138,7 +139,7 @@ class Trainer:
         size, count = self.settings.batch_size // processes(), self.settings.steps
         share = slice(rank() * size, (rank() + 1) * size)
         began = saved = time.perf_counter()
-        before = self.seconds
+        before, randomness = self.seconds, torch.get_rng_state()
         self.student.train()
         with self.progress.task("training", total=count, done=self.done):
             steps = range(self.done, count) if not self.stopped else range(0)
@@ -160,18 +161,19 @@ class Trainer:
                 if self.stopped:
                     break
         self._finish()
+        torch.set_rng_state(randomness)
         return Trained(self.student, self.done, self.done * self.settings.batch_size, self.seconds)
 
     def _one(self, step: int, load: Load) -> None:
         settings = self.settings
-        torch.manual_seed((settings.seed * 1_000_003 + step) * 4099 + rank())
+        _seed((settings.seed * 1_000_003 + step) * 4099 + rank(), load.x.device)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(step)
         terms: dict[str, Tensor] = self.step(load)
         loss = self.objective.total(terms)
-        self.log.add(loss, terms)
+        self.log.add(step, load.rows, loss, terms)
         if load.x.device.type == "cpu" and not bool(gathered(torch.isfinite(loss.detach())[None]).all()):
-            self._refuse(step, load, terms)
+            self._refuse()
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         if settings.clip is not None:
@@ -194,16 +196,14 @@ class Trainer:
     def _write_metrics(self, step: int, load: Load) -> None:
         figures = self.log.means()
         if not math.isfinite(figures["loss"]):
-            self._refuse(
-                step, load, {name: load.y.new_tensor(value, dtype=torch.float64) for name, value in figures.items()}
-            )
+            self._refuse()
+        self.log.recent.clear()
         rate = self.settings.rate(step)
         line = {"step": step + 1, "kind": "train", "epoch": load.keys.draw, "learning_rate": rate, **figures}
         self._tell({**line, "weights": self.objective.weights(), **_told(self.objective)})
 
-    def _refuse(self, step: int, load: Load, terms: dict[str, Tensor]) -> None:
-        rows = gathered(load.rows)
-        bad = [name for name, values in terms.items() if not bool(gathered(values.isfinite().all()[None]).all())]
+    def _refuse(self) -> None:
+        step, rows, bad = self.log.first_bad()
         names = ", ".join(self.pool.titles(rows)[:3])
         raise SemconError(
             f"the loss is not finite at step {step + 1} (terms: {', '.join(bad) or 'none alone'}; batch of "
@@ -233,6 +233,7 @@ class Trainer:
                 "stopped": self.stopped,
                 "metrics": self.metrics.size,
                 "log": (self.log.steps, self.log.sums),
+                "precision": self.fabric.strategy.precision.state_dict(),
                 "network": self.student.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "average": None if self.average is None else self.average.state_dict(),
@@ -242,7 +243,7 @@ class Trainer:
         )
 
     def _restore(self, observer: Observer | None) -> None:
-        state = self.checkpoint.read(self.pool.device)
+        state = self.checkpoint.read()
         if state is None:
             self._cut(0)
             return
@@ -260,7 +261,9 @@ class Trainer:
         if observer is not None and state["observer"] is not None:
             observer.load_state_dict(state["observer"])
         self.done, self.seconds, self.stopped = state["step"], state["seconds"], state["stopped"]
-        self.log.steps, self.log.sums = state["log"]
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.log.steps = state["log"][0]
+        self.log.sums = {name: value.to(self.pool.device) for name, value in state["log"][1].items()}
         self._cut(state["metrics"])
 
     def _cut(self, size: int) -> None:
@@ -271,32 +274,67 @@ class Trainer:
         """The average takes the network's place, its batch-norm statistics estimated anew; evaluation mode."""
         if self.average is not None and int(self.average.n_averaged) > 0:
             self.student.network.load_state_dict(self.average.module.state_dict())
-            if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.student.modules()):
-                update_bn(self._some_images(), self.student)
+            steps = range(min(50, self.order.steps_per_epoch))
+            with torch.no_grad(), _frozen_statistics(self.student.train()):
+                update_bn(
+                    self.pool.loads(steps, self.order, share=slice(None), seed=self.settings.seed), self.step.module
+                )
         self.student.eval()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.settings.compile:
+            self.student.network._compiled_call_impl = None  # the user's module as it came
 
-    def _some_images(self) -> Iterator[Tensor]:
-        steps = range(min(50, self.order.steps_per_epoch))
-        for load in self.pool.loads(steps, self.order, share=slice(None), seed=self.settings.seed):
-            yield load.x
+
+def _seed(seed: int, device: torch.device) -> None:
+    """torch's own generators; `torch.manual_seed` formats a traceback each time where CUDA has not been started."""
+    torch.default_generator.manual_seed(seed)
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).manual_seed(seed)
+
+
+@contextmanager
+def _frozen_statistics(student: Student) -> Iterator[None]:
+    """What batch norms in evaluation mode hold survives an estimate of the others' statistics."""
+    kept = [
+        (buffer, buffer.clone())
+        for layer in student.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and not layer.training
+        for buffer in layer.buffers()
+    ]
+    yield
+    for buffer, value in kept:
+        buffer.copy_(value)
 
 
 class _Log:
-    """Sums on the device since the last line."""
+    """Sums on the device since the last line; of the steps since then, their rows and which terms were finite."""
 
     def __init__(self) -> None:
         self.steps = 0
         self.sums: dict[str, Tensor] = {}
+        self.recent: list[tuple[int, Tensor, dict[str, Tensor]]] = []
 
-    def add(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
+    def add(self, step: int, rows: Tensor, loss: Tensor, terms: dict[str, Tensor]) -> None:
         self.steps += 1
+        self.recent.append((step, rows, {"loss": loss.detach(), **{k: v.detach() for k, v in terms.items()}}))
         for name, value in {"loss": loss.detach(), **{k: v.detach().mean() for k, v in terms.items()}}.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def first_bad(self) -> tuple[int, Tensor, list[str]]:
+        """The first step whose loss was not finite on some process: its number, its rows, its terms that were not."""
+        for step, rows, terms in self.recent:
+            finite = torch.stack([value.isfinite().all() for value in terms.values()])
+            every = gathered(finite[None]).all(0).tolist()
+            if not every[0]:
+                bad = [name for name, fine in zip(terms, every, strict=True) if name != "loss" and not fine]
+                return step, gathered(rows), bad
+        step, rows, _ = self.recent[-1]
+        return step, gathered(rows), []
 
     def means(self) -> dict[str, float]:
         """Means over the steps and processes; the sums start again."""
         names = list(self.sums)
-        values = gathered(torch.stack([self.sums[name].double() for name in names])[None]).mean(0) / self.steps
+        values = gathered(torch.stack([self.sums[name] for name in names])[None]).cpu().double().mean(0) / self.steps
         self.steps, self.sums = 0, {}
         return dict(zip(names, values.tolist(), strict=True))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -78,14 +79,14 @@ class Pool:
                 rows, epoch = order.rows(step)
                 yield self._load(rows[share], epoch, seed, None)
             return
-        epochs = {step: order.rows(step)[1] for step in steps}
-        rows_of = [order.rows(step)[0][share] for step in steps]
-        read = batches(
-            self.dataset, self.canvas, self.scan, torch.cat(rows_of).tolist() if rows_of else [],
-            batch_size=len(rows_of[0]) if rows_of else 1, workers=self.workers,
-        )  # fmt: skip
-        for step, rows, batch in zip(steps, rows_of, read, strict=True):
-            yield self._load(rows, epochs[step], seed, batch.x)
+        for epoch, some in groupby(steps, key=lambda step: step // order.steps_per_epoch):
+            rows_of = [order.rows(step)[0][share] for step in some]
+            read = batches(
+                self.dataset, self.canvas, self.scan, torch.cat(rows_of).tolist(), batch_size=len(rows_of[0]),
+                workers=self.workers,
+            )  # fmt: skip
+            for rows, batch in zip(rows_of, read, strict=True):
+                yield self._load(rows, epoch, seed, batch.x)
 
     def take(self, rows: Tensor) -> Tensor:
         """(M,) -> (M, 3, H, W) in [0, 1] on the device."""

@@ -40,7 +40,7 @@ class Plan:
     """What a recipe decides about a training run besides the subject and the data.
 
     `make`: the objective for a student. `network`: how to build the network again. `recipe`: every setting, resolved.
-    `out`: the run folder; the run grows beside it as NAME.partial.
+    `out`: the run folder; the run grows beside it as NAME.partial. `concluding`: what is still to be written into it.
     """
 
     make: Callable[[Student], Objective]
@@ -51,6 +51,7 @@ class Plan:
     resume: bool = False
     classes_given: bool = False
     workers: int | None = None
+    concluding: Callable[[Path], None] | None = None
     observer: Callable[[Student, Objective], Observer] | None = field(default=None, repr=False)
 
 
@@ -87,8 +88,10 @@ def run_training(subject: Subject, dataset: Dataset, scan: Scan, plan: Plan, pro
     )
     if rank() == 0:
         write_trained(folder, subject, objective, trained, plan)
-        (folder / "checkpoint.pt").unlink()
+        if plan.concluding is not None:
+            plan.concluding(folder)
         os.replace(folder, plan.out)
+        (plan.out / "checkpoint.pt").unlink()  # last: a kill before the new name leaves it to resume from
     fabric.barrier()
     return plan.out
 

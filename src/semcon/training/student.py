@@ -55,7 +55,7 @@ class Student(nn.Module):
         return cls(
             subject.module, mean=subject.mean, std=subject.std, channels=subject.channels,
             penultimate=last_linear(subject.module, probe),
-        )  # fmt: skip
+        ).to(subject.device)  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         """Canvas (B, 3, H, W) -> logits (B, K)."""

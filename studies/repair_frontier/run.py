@@ -1,6 +1,6 @@
 """Where a repair can get to, judged on images it never saw, beside two simpler recipes written as plain loops.
 
-    python benchmarks/repair_frontier.py DATA [--epochs 9] [--augment NAME:LIMIT ...] [--copies 1] [--out FILE]
+    python studies/repair_frontier/run.py DATA [--epochs 9] [--augment NAME:LIMIT ...] [--copies 1] [--out FILE]
 
 DATA: the folder with `weights/cifar10` and `cifar10/test.parquet`. The network: akamaster's CIFAR-10 ResNet-20. Fitted
 to test images 0..4999 without their labels, judged on 5000..6999, under Gaussian noise of 0.05. Frontier: the points on
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from environment import environment
 from torch import Tensor, nn
 from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from environment import environment
 
 from semcon import RunRecord, audit
 from semcon.built import build_subject
@@ -128,7 +131,7 @@ def main() -> None:
     parser.add_argument("--precision", default="32")
     parser.add_argument("--rate", type=float, default=0.02)
     parser.add_argument("--keep", type=Path, help="a folder for weights and audits, used again where they are there")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "repair_frontier.json")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "frontier.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -183,7 +186,8 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         )
         settings = Settings(
             options.epochs * (len(pool) // BATCH), BATCH, learning_rate=options.rate, weight_decay=0.0,
-            accelerator="cpu", augment=tuple(perturbation_limit(text) for text in options.augment), precision=options.precision,
+            accelerator="cpu", augment=tuple(perturbation_limit(text) for text in options.augment),
+            precision=options.precision,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as run:
             train(student, pool, objective, settings, folder=Path(run), progress=Silent())
