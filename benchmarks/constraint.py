@@ -6,8 +6,10 @@ Cost: seconds of one step with the constraint over cross-entropy's, interleaved 
 ratios; the digit network at 28 px and ResNet-20 at 32 px, batches of 128; P is Gaussian noise, brightness or contrast,
 one a sample. Gain: digit networks trained for 600 steps, `--repeats` seeds; relative change and flips on 1000 held-out
 digits, means over the three perturbations of the penalty at their limits; the share of the full gain kept is (control -
-share) / (control - all). Loop: seconds of 200 steps of `semcon.training.loop` over a bare PyTorch loop of the same
-steps, in turn.
+share) / (control - all); beside it the mean norm of the centred logits, the mean distance between different images
+while training ran (`spread`), and the share of steps at the divisor's floor. Loop: seconds of 200 steps of
+`semcon.training.loop`, start and last checkpoint included, over a bare PyTorch loop of the same steps; pairs of runs
+in turn, the order changing, medians.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ from semcon.training.student import Student
 HERE = Path(__file__).parent
 SHARES = (0.125, 0.25, 0.5, 1.0)
 SEEN = {"gaussian_noise": 0.3, "brightness": 0.5, "contrast": 0.5}
-BATCH, STEPS = 128, 600
+BATCH, STEPS, LOOP_STEPS = 128, 600, 200
 
 
 def objective(share: float, seed: int = 0, ramp: int = 0) -> Objective:
@@ -131,7 +133,10 @@ def looked(network: Student, held: Pool) -> dict[str, float]:
         changes.append(float((clean - moved).norm(dim=1).mean() / spread))
         flips.append(float((clean.argmax(1) != moved.argmax(1)).float().mean()))
     accuracy = float((clean.argmax(1) == held.labels).float().mean())
-    return {"accuracy": accuracy, "relative_change": statistics.mean(changes), "flip": statistics.mean(flips)}
+    return {
+        "accuracy": accuracy, "relative_change": statistics.mean(changes), "flip": statistics.mean(flips),
+        "centred_logit_norm": float(clean.norm(dim=1).mean()),
+    }  # fmt: skip
 
 
 def gains(repeats: int) -> dict[str, Any]:
@@ -144,7 +149,12 @@ def gains(repeats: int) -> dict[str, Any]:
             loss = objective(share, seed, ramp=round(0.3 * STEPS))
             with tempfile.TemporaryDirectory() as folder:
                 train(network, fit, loss, settings, folder=Path(folder), progress=Silent())
-            runs.append({"share": share, "seed": seed, **looked(network, held)})
+                lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+            told = {} if share == 0 else {
+                "floored_share": lines[-1]["floored_share"],
+                "spread": {str(line["step"]): round(line["spread"], 3) for line in lines if line["step"] % 100 == 0},
+            }  # fmt: skip
+            runs.append({"share": share, "seed": seed, **looked(network, held), **told})
             print(json.dumps(runs[-1]), flush=True)
     kept: dict[str, Any] = {}
     for quantity in ("relative_change", "flip"):
@@ -155,33 +165,41 @@ def gains(repeats: int) -> dict[str, Any]:
     return {"runs": runs, "share_of_full_gain": kept}
 
 
+def own_loop(fit: Pool, seed: int) -> float:
+    network = student("digits", seed, torch.device("cpu"))
+    settings = Settings(LOOP_STEPS, BATCH, "adam", seed=seed, checkpoint_seconds=1e9, accelerator="cpu")
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        train(network, fit, CrossEntropy(), settings, folder=Path(folder), progress=Silent())
+    return time.perf_counter() - start
+
+
+def bare_loop(fit: Pool, seed: int) -> float:
+    network = student("digits", seed, torch.device("cpu")).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    order = Order(fit.ids, BATCH, seed)
+    start = time.perf_counter()
+    for step in range(LOOP_STEPS):
+        rows, _ = order.rows(step)
+        x = fit.take(rows)
+        loss = functional.cross_entropy(network(x), fit.labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
 def loop(repeats: int) -> dict[str, Any]:
     fit, _ = pools()
-    ratios, own, bare = [], [], []
+    own_loop(fit, 0), bare_loop(fit, 0)
+    times: dict[str, list[float]] = {"own": [], "bare": []}
     for seed in range(repeats):
-        settings = Settings(200, BATCH, "adam", seed=seed, checkpoint_seconds=1e9, accelerator="cpu")
-        network = student("digits", seed, torch.device("cpu"))
-        start = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            train(network, fit, CrossEntropy(), settings, folder=Path(folder), progress=Silent())
-        own.append(time.perf_counter() - start)
-        network = student("digits", seed, torch.device("cpu")).train()
-        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-        order = Order(fit.ids, BATCH, seed)
-        start = time.perf_counter()
-        for step in range(200):
-            rows, _ = order.rows(step)
-            x = fit.x[rows].float().div_(255) if fit.x is not None else fit.take(rows)
-            loss = functional.cross_entropy(network(x), fit.labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        bare.append(time.perf_counter() - start)
-        ratios.append(own[-1] / bare[-1])
+        for name, run in (("own", own_loop), ("bare", bare_loop))[:: 1 if seed % 2 else -1]:
+            times[name].append(run(fit, seed))
     return {
-        "seconds": statistics.median(own),
-        "bare_seconds": statistics.median(bare),
-        "over_bare": statistics.median(ratios),
+        "seconds": statistics.median(times["own"]),
+        "bare_seconds": statistics.median(times["bare"]),
+        "over_bare": statistics.median(a / b for a, b in zip(times["own"], times["bare"], strict=True)),
     }
 
 
@@ -198,7 +216,7 @@ def main() -> None:
     if options.only in (None, "cost"):
         plain["cost"] = costs(torch.device(options.device), options.repeats)
     if options.only in (None, "loop"):
-        plain["loop"] = loop(max(5, options.repeats))
+        plain["loop"] = loop(max(9, options.repeats))
         print(json.dumps(plain["loop"]), flush=True)
     if options.only in (None, "gain"):
         plain["gain"] = gains(options.repeats)
