@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,6 +71,16 @@ class Interrupting(Silent):
             self.left -= 1
             if self.left <= 0:
                 raise KeyboardInterrupt
+
+
+class Pressing(Interrupting):
+    """A real Ctrl-C there."""
+
+    def advance(self, amount: float) -> None:
+        try:
+            super().advance(amount)
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGINT)
 
 
 def run(

@@ -57,6 +57,8 @@ def build_subject(
         canvas = Canvas(*common_size)
     else:
         raise SemconError("the images have different sizes and the model names none: give --size N (pixels)")
+    if own is None and (mean is None) != (std is None):
+        raise SemconError("normalisation is a mean and a standard deviation: give --mean and --std, or neither")
     origin = "given" if mean is not None or std is not None else own.origin if own is not None else "default"
     if own is not None:
         mean, std = mean or own.mean, std or own.std

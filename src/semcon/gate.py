@@ -188,7 +188,7 @@ def check_names(records: Sequence[Record], rule: Rule, families: Sequence[str] =
     names = [{one.name for one in record.settings.perturbations} for record in records]
     known = [*sorted(set.intersection(*names)), *families]
     if rule.perturbation is not None and rule.perturbation not in known:
-        raise UnknownNameError(f"perturbation in the rule {rule.text!r}: this run has no", rule.perturbation, known)
+        raise UnknownNameError(f"perturbation in the rule {rule.text!r}: there is no", rule.perturbation, known)
     looked = [{info.name for info in record.settings.gauges} for record in records]
     gauges = set.intersection(*looked)
     gauge = rule.gauge or records[0].settings.primary

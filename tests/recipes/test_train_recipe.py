@@ -23,7 +23,7 @@ from semcon.recipes.objectives import make_objective
 from semcon.recipes.sources import parse_data, parse_model
 from semcon.recipes.train import train, train_recipe
 from semcon.training.student import Student
-from training_parts import Interrupting
+from training_parts import Pressing
 
 RECIPE: dict[str, Any] = {
     "model": "network:digits", "perturb": ["gaussian_noise:0.2", "brightness"], "steps": 6, "batch_size": 8,
@@ -105,7 +105,7 @@ def test_an_interrupted_run_goes_on_with_resume(data: str, tmp_path: Path, whole
     """Oracle: the uninterrupted run's file of weights, byte for byte."""
     out = tmp_path / "part"
     with pytest.raises(KeyboardInterrupt):
-        train(RECIPE | {"data": data}, out=out, progress=Interrupting(24 + 4))
+        train(RECIPE | {"data": data}, out=out, progress=Pressing(24 + 4))
     assert out.with_name("part.partial").is_dir()
     assert not out.exists()
     with pytest.raises(SemconError, match="unfinished training: go on with --resume"):
@@ -128,7 +128,7 @@ def test_a_run_does_not_go_on_with_other_images(data: str, tmp_path: Path) -> No
     own = Path(shutil.copytree(data.removeprefix("folder:"), tmp_path / "images"))
     recipe = RECIPE | {"data": f"folder:{own}"}
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, out=tmp_path / "run", progress=Interrupting(24 + 4))
+        train(recipe, out=tmp_path / "run", progress=Pressing(24 + 4))
     first, second, *_ = sorted(own.rglob("*.png"))
     first.write_bytes(second.read_bytes())
     with pytest.raises(SemconError, match=r"cannot resume .*images was"):

@@ -45,6 +45,7 @@ def shorten(patch: pytest.MonkeyPatch) -> None:
         return replace(settings(*arguments), checkpoint_seconds=0.0)
 
     patch.setattr(repair_run, "FEWEST_STEPS", 10)
+    patch.setattr(repair_run, "FEW_EPOCHS", 0.1)
     patch.setattr("semcon.repairing.mend.PATH", (0, 0.25, 0.5, 0.75, 1))
     trials = recipes.parse_trials
 
@@ -65,7 +66,7 @@ def recipe(root: Path, **changes: Any) -> dict[str, Any]:
     own = {
         "model": f"file:{root}/model.py:build", "weights": str(root / "weights.safetensors"),
         "data": parts.corners(IMAGES), "wish": ("accuracy >= -1", "gaussian_noise:0.2 relative_change <= 0.01"),
-        "epochs": 0.1, "batch_size": 16, "looks": 2, "device": "cpu", "mean": (0.4,), "std": (0.3,),
+        "batch_size": 16, "looks": 2, "device": "cpu", "mean": (0.4,), "std": (0.3,),
     }  # fmt: skip
     return own | changes
 

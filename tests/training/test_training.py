@@ -20,12 +20,12 @@ from semcon.core.concepts import Learner, Objective
 from semcon.core.errors import SemconError
 from semcon.keyed import Keys
 from semcon.objectives import CrossEntropy
-from semcon.training.loop import Trained
+from semcon.training.loop import Trained, train
 from semcon.training.pool import Order
 from semcon.training.settings import Settings
 from semcon.training.student import Student
 from small_networks import plain
-from training_parts import CLASSES, COUNT, continuity, dataset, fresh, pool, run, weights, with_
+from training_parts import CLASSES, COUNT, Pressing, continuity, dataset, fresh, pool, run, weights, with_
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +139,21 @@ def test_training_leaves_the_callers_randomness_and_module_as_they_were(tmp_path
     run(tmp_path / "run", with_(steps=2), student=student)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(parameter.grad is None for parameter in student.parameters())
+
+
+def test_ctrl_c_keeps_the_step_that_ran(tmp_path: Path) -> None:
+    """Oracle: the uninterrupted run's weights, bit for bit; the checkpoint is of the step at which it was pressed,
+    though the next regular one is far away; Ctrl-C is Python's own again.
+    """
+    rarely = with_(checkpoint_seconds=1e9)
+    (tmp_path / "run").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), pool(), continuity(), rarely, folder=(tmp_path / "run"), progress=Pressing(7))
+    assert torch.load(tmp_path / "run" / "checkpoint.pt")["step"] == 7
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    whole, rest = run(tmp_path / "whole", rarely), run(tmp_path / "run", rarely)
+    for one, two in zip(weights(whole).values(), weights(rest).values(), strict=True):
+        assert torch.equal(one, two)
 
 
 def test_it_learns(tmp_path: Path) -> None:

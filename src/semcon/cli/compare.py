@@ -34,6 +34,7 @@ def compare(
     from semcon.comparing import gate
     from semcon.comparing.compare import side_by_side
 
+    output.check_no_run(out)
     rules = [gate.parse(text) for text in fail_if or []]
     together = side_by_side(sides)
     results = gate.judge(together, rules)

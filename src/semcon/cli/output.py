@@ -35,6 +35,13 @@ def print_json(plain: dict[str, Any]) -> None:
     print(dumps(plain, allow_nan=False, ensure_ascii=False))
 
 
+def check_no_run(folder: Path) -> None:
+    """Errors: `SemconError` for a run folder, whose own report a comparison must not overwrite."""
+    for name in ("record.json", "training.json"):
+        if (folder / name).exists():
+            raise SemconError(f"{folder} is a run folder (it holds {name}), and its own report stays: another --out")
+
+
 def told(record: RunRecord | SideBySide, *, json: bool) -> None:
     """The table, or JSON."""
     with data():

@@ -49,7 +49,7 @@ def repair(
     weights: str
         The checkpoint; the repaired one is written in the same form.
     epochs: float
-        Passes over the images to fit; 9 by default.
+        Passes over the images to fit; 9 by default, and at least 100 steps.
     batch_size: int
         Images per step.
     learning_rate: float

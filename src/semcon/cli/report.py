@@ -39,6 +39,7 @@ def report(
         path = records[0].report(out)
         output.told(records[0], json=json)
     else:
+        output.check_no_run(out or Path("report"))
         together = side_by_side(records)
         path = together.report(out or Path("report"))
         output.told(together, json=json)

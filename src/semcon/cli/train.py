@@ -40,12 +40,14 @@ def train(
     mean: flags.Mean = None,
     std: flags.Std = None,
     size: flags.Size = None,
+    classes: flags.Classes = None,
     limit: flags.Limit = None,
     device: flags.Device = None,
     devices: flags.Number = None,
     precision: flags.Precision = None,
     seed: flags.Number = None,
     set_: flags.Set = None,
+    skip_bad: flags.SkipBad = False,
     resume: flags.Resume = False,
     out: Path | None = None,
 ) -> int:
@@ -95,7 +97,8 @@ def train(
         "wish": wish, "select": select, "baseline": baseline, "epochs": epochs, "steps": steps,
         "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate, "weights": weights,
         "mean": mean, "std": std, "size": size, "limit": limit, "device": device, "devices": devices,
-        "precision": precision, "seed": seed,
+        "precision": precision, "seed": seed, "classes": None if classes is None else str(classes),
+        "skip_bad": skip_bad or None,
     }  # fmt: skip
     keys = {} if recipe is None else read_recipe(recipe)
     keys |= {name: value for name, value in given.items() if value is not None}

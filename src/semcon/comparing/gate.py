@@ -42,7 +42,8 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
     check_names([side.first.record for side in (comparison.first, comparison.second)], rule, sorted(families))
     whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
     there = [one for one in (*comparison.differences, *comparison.profile)
-             if one.perturbation == rule.perturbation and one.subset == "all"]  # fmt: skip
+             if one.perturbation == rule.perturbation and one.subset == "all"
+             and one.representation in (None, primary.partition(".")[0])]  # fmt: skip
     measured = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)
     at = f", at {', '.join(measured)}" if measured else ""
     has = ", ".join(sorted({one.quantity for one in there})) or "nothing"

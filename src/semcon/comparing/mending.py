@@ -61,7 +61,10 @@ def changed_copies(
             and one.perturbation]  # fmt: skip
     better, harm = (sum(getattr(row, name) or 0 for row in rows) for name in ("beneficial", "harmful"))
     a, b = labels
-    told = f"{a} changes its prediction, {b} keeps it", f"{a} keeps its prediction, {b} changes it"
+    told = (
+        f"{a} changes its prediction, {b} keeps its own, right or wrong",
+        f"{a} keeps its prediction, right or wrong, {b} changes its own",
+    )
     if len(one) + len(two) > 2:
         told = f"more runs of {a} than of {b} change their prediction", f"more runs of {b} than of {a} do"
     piles = (

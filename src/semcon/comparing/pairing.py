@@ -17,7 +17,7 @@ from semcon.comparing.sides import Side, gauges, output_names, perturbations
 from semcon.core.bootstrap import percentiles
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.figures import RATES, Figures, Key
-from semcon.core.intervals import difference_interval
+from semcon.core.intervals import Z, difference_interval
 from semcon.core.outcomes import Counts, Outcomes, changed, outcomes
 from semcon.core.profile import in_profile, profile_of
 from semcon.core.seeds import seed_error, seed_p, seed_reach, widened
@@ -26,6 +26,7 @@ from semcon.core.summary import Summary
 from semcon.run_record import RunRecord
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 TESTS = {
     "mcnemar": "McNemar, exact",
     "sign": "exact sign test over images",
@@ -141,7 +142,16 @@ def paired_bounds(one: SideFigures, two: SideFigures) -> tuple[Floats, Floats]:
             (one.mean.values[rate], p_low[rate], p_high[rate]), (two.mean.values[rate], q_low[rate], q_high[rate]),
             _correlation(a[rate], b[rate]),
         )  # fmt: skip
+        low[rate], high[rate] = _unseen(one, two, rate, (low[rate], high[rate]))
     return low, high
+
+
+def _unseen(one: SideFigures, two: SideFigures, rate: Bools, bounds: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Never shorter than Wilson's interval for no image in n that changed: where all agreed, others may not."""
+    n = np.minimum(one.mean.samples, two.mean.samples)[rate]
+    least = Z**2 / (n + Z**2)
+    value = (two.mean.values - one.mean.values)[rate]
+    return np.minimum(bounds[0], value - least), np.maximum(bounds[1], value + least)
 
 
 def _correlation(a: Floats, b: Floats) -> Floats:

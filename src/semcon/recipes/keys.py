@@ -36,7 +36,8 @@ def validated(kind: type[Recipe], settings: dict[str, Any]) -> Recipe:
     try:
         return kind.model_validate(plain)
     except ValidationError as error:
-        first = error.errors()[0]
+        every = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # what is too much explains
+        first = every[0]
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise UnknownNameError("setting", name, kind.model_fields) from None

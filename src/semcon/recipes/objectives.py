@@ -33,6 +33,8 @@ def make_objective(recipe: TrainRecipe, steps: int, alpha: Alpha | None = None) 
 
     name = recipe.objective.replace("-", "_")
     kind = load("objectives", name)
+    if name not in READ:
+        raise SemconError(f"{name} is what `semcon repair` minimises: expected one of {', '.join(READ)}")
     _check_read(recipe, name)
     if name == "cross_entropy":
         return kind()

@@ -47,7 +47,7 @@ class RepairRecipe(BaseModel):
     size: int | None = Field(default=None, ge=8, le=4096)
     classes: str | None = None
     skip_bad: bool = False
-    epochs: float = Field(default=9.0, gt=0)
+    epochs: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=0.02, gt=0)
     clip: float | None = Field(default=None, gt=0)

@@ -71,6 +71,14 @@ class Wished:
         self.held = self.images.held
         if recipe.baseline is not None:
             self._check_baseline(recipe.baseline)
+        near = {text.partition(":")[0].strip().replace("-", "_") for text in recipe.perturb}
+        for wish in wishes:
+            if wish.perturbation is not None and wish.perturbation not in near:
+                progress.say(
+                    f"{wish.text!r} is about a perturbation that the constraint does not use "
+                    f"({', '.join(sorted(near))}): "
+                    "it is met only by what carries over"
+                )
         self.alpha = make_alpha(wishes, 4.0 if recipe.alpha is None else recipe.alpha)
         self._watcher: Watcher | None = None
 

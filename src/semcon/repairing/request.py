@@ -47,7 +47,7 @@ class RepairRequest:
     network: NetworkRecord
     recipe: dict[str, Any]
     out: Path
-    epochs: float = 9.0
+    epochs: float | None = None
     batch_size: int = 128
     learning_rate: float = 0.02
     clip: float | None = None

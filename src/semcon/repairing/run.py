@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -35,12 +34,12 @@ from semcon.repairing.wish import Selection, near_trials
 from semcon.run_record import RunRecord
 from semcon.subject import Subject
 from semcon.training.pool import Pool
-from semcon.training.run import WEIGHTS, growing, write_trained
+from semcon.training.run import WEIGHTS, gone_if_idle, growing, write_trained
 from semcon.training.run import Plan as TrainingPlan
 from semcon.training.settings import Settings, launched
 from semcon.weights import load_weights, save_like
 
-FEWEST_STEPS = 100
+FEW_EPOCHS, FEWEST_STEPS = 9.0, 100  # where nobody says how many
 SMALL = 1000  # images to fit; with fewer the batch norms keep their statistics
 STILL = 0.15  # of the learning rate where they do: at the full one a ResNet-20 diverged
 
@@ -66,12 +65,14 @@ def run_repair(
     }  # fmt: skip
     new = not partial_of(request.out).exists()
     folder = growing(request.out, request.recipe | facts, resume=request.resume, what="repair")
-    with _gone_if_idle(folder, new=new):
+    with gone_if_idle(folder, new=new):
         fit, select = (
             Pool(part.dataset, subject.canvas, part.scan, part.labels, device=subject.device, workers=request.workers)
             for part in (images.part(parts.fit), images.part(parts.select))
         )
         progress.say(_told(fit, select, judged, request))
+        if request.weights is None:
+            progress.say("no --weights are given: the network is repaired as its source builds it")
         near = find_axes(subject, fit, request, folder, progress)
         selection = Selection(select, near_trials(near, request.wishes), request.wishes, _plan(subject, near, request))
         mended = mend(
@@ -107,7 +108,9 @@ def _told(fit: Pool, select: Pool, judged: Images, request: RepairRequest) -> st
 
 def _settings(subject: Subject, request: RepairRequest, images: int) -> Settings:
     batch = min(request.batch_size, images)
-    steps = max(FEWEST_STEPS, round(request.epochs * (images // batch)))
+    per_epoch = images // batch
+    wanted = FEW_EPOCHS if request.epochs is None else request.epochs
+    steps = max(1 if request.epochs is not None else FEWEST_STEPS, round(wanted * per_epoch))
     device = subject.device
     rate = request.learning_rate * (STILL if images < SMALL else 1)
     return Settings(
@@ -115,17 +118,6 @@ def _settings(subject: Subject, request: RepairRequest, images: int) -> Settings
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=1 if device.index is None else (device.index,),
     )  # fmt: skip
-
-
-@contextmanager
-def _gone_if_idle(folder: Path, *, new: bool) -> Iterator[None]:
-    """Where something stops the repair before its first checkpoint, a folder that is new goes: nothing to resume."""
-    try:
-        yield
-    except BaseException:
-        if new and not (folder / "checkpoint.pt").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _with(trials: Sequence[Trial], wished: Sequence[Trial]) -> tuple[Trial, ...]:

@@ -109,7 +109,9 @@ class Repairer(Watcher):
         return point
 
     def rank(self, point: Point) -> tuple[float, float]:
-        """Smaller is better: how far wishes are missed; then accuracy where a change is bounded, else the change."""
+        """Smaller is better: how far wishes are missed, each as a share of its threshold, in all; then accuracy where
+        a change is bounded, else the change.
+        """
         missed = sum(
             0.0 if wish.met(value) else max(TINY, wish.shortfall(value) / wish.scale)
             for wish, value in zip(self.wishes, point.standing.values, strict=True)

@@ -80,7 +80,8 @@ def _accuracy(differences: Sequence[Difference]) -> str:
     counts = ""
     if found.beneficial is not None and found.harmful is not None:
         counts = f"; {counted(found.beneficial, 'image')} better, {found.harmful} worse"
-    return f"{told}{values}{counts}{'' if found.sign else '; chance could explain that'}."
+    clear = found.sign and (found.p_holm is None or found.p_holm < LEVEL)
+    return f"{told}{values}{counts}{'' if clear else '; chance could explain that'}."
 
 
 def _signed(one: Difference, scale: float, unit: str) -> str:

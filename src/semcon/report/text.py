@@ -183,7 +183,8 @@ def _differences(console: Console, table: DifferenceTable, most: int = 12) -> Ta
         cells += [*map(Text, counts), Text(row.tested, "bold" if row.clear else "dim")]
         end = following is not None and following.group != row.group
         made.add_row(*(cells[place] for place in shown), end_section=end)
-    notes = ["better, worse: images; p: exact, Holm-adjusted"] if 7 in shown else []
+    notes = ["p: exact, Holm-adjusted"] if 7 in shown else []
+    notes = ["better, worse: images", *notes] if 6 in shown else notes
     if len(table.rows) > len(rows):
         notes.append(f"{len(table.rows) - len(rows)} more in the report")
     made.caption, made.caption_justify = "; ".join(notes), "left"

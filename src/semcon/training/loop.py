@@ -26,6 +26,7 @@ from semcon.keyed import Keys
 from semcon.neighbourhood import Neighbourhood
 from semcon.progress import Progress
 from semcon.training.checkpoint import Checkpoint, Metrics
+from semcon.training.interrupting import Interrupted
 from semcon.training.pool import Load, Order, Pool
 from semcon.training.settings import Settings, launched, make_optimizer
 from semcon.training.student import Student
@@ -141,7 +142,7 @@ class Trainer:
         began = saved = time.perf_counter()
         before, randomness = self.seconds, torch.get_rng_state()
         self.student.train()
-        with self.progress.task("training", total=count, done=self.done):
+        with Interrupted() as interrupted, self.progress.task("training", total=count, done=self.done):
             steps = range(self.done, count) if not self.stopped else range(0)
             for step, load in zip(
                 steps, self.pool.loads(steps, self.order, share=share, seed=self.settings.seed), strict=True
@@ -155,9 +156,12 @@ class Trainer:
                 if observer is not None and (last or self.done % observer.every == 0):
                     self._observe(observer)
                 self.seconds = before + time.perf_counter() - began
-                if last or self.stopped or time.perf_counter() - saved > self.settings.checkpoint_seconds:
+                due = time.perf_counter() - saved > self.settings.checkpoint_seconds
+                if last or self.stopped or interrupted.asked or due:
                     self._save(observer)
                     saved = time.perf_counter()
+                if interrupted.asked and not last:
+                    raise KeyboardInterrupt
                 if self.stopped:
                     break
         self._finish()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from semcon.core.record import CanvasRecord, TrainingRecord
 from semcon.core.training_record import FILE, NetworkRecord, TrainingRun
 from semcon.environment import environment
 from semcon.gathering import rank
-from semcon.labelling import check_labels, outputs_of_classes
+from semcon.labelling import check_labels, check_names, outputs_of_classes
 from semcon.loading import Scan
 from semcon.partial import check_free, partial_of
 from semcon.progress import Progress
@@ -68,18 +70,30 @@ def labels_of(subject: Subject, dataset: Dataset, scan: Scan, *, given: bool) ->
 
 def run_training(subject: Subject, dataset: Dataset, scan: Scan, plan: Plan, progress: Progress) -> Path:
     """Train, write the run folder, say where it is. The subject's network is trained in place."""
+    check_names(subject.classes, subject.outputs)
     labels = labels_of(subject, dataset, scan, given=plan.classes_given)
     fabric = launched(plan.settings)
     plan = replace(plan, out=fabric.broadcast(plan.out))  # of processes that look for a free name each finds another
     folder = partial_of(plan.out)
+    new = not folder.exists()
     if rank() == 0:
         growing(plan.out, plan.recipe, resume=plan.resume)
     fabric.barrier()
+    with gone_if_idle(folder, new=new):
+        return _trained(subject, (dataset, scan, labels), plan, fabric, progress)
+
+
+def _trained(
+    subject: Subject, images: tuple[Dataset, Scan, Tensor], plan: Plan, fabric: Any, progress: Progress
+) -> Path:
+    dataset, scan, labels = images
+    folder = partial_of(plan.out)
     pool = Pool(dataset, subject.canvas, scan, labels, device=fabric.device, workers=plan.workers)
     student = Student.of(subject)
     objective = plan.make(student).to(subject.device)
     progress.say(
-        f"training {subject.name} on {len(pool)} images with {_words(type(objective).__name__)}, {plan.settings.steps} "
+        f"training {subject.name} ({subject.outputs} outputs) on {len(pool)} images with "
+        f"{_words(type(objective).__name__)}, {plan.settings.steps} "
         f"steps of {plan.settings.batch_size}, on {fabric.device}"
     )
     observer = None if plan.observer is None else plan.observer(student, objective)
@@ -96,6 +110,17 @@ def run_training(subject: Subject, dataset: Dataset, scan: Scan, plan: Plan, pro
     return plan.out
 
 
+@contextmanager
+def gone_if_idle(folder: Path, *, new: bool) -> Iterator[None]:
+    """Where something stops a run before its first checkpoint, a folder that is new goes: nothing to resume."""
+    try:
+        yield
+    except BaseException:
+        if new and rank() == 0 and not (folder / "checkpoint.pt").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def growing(out: Path, recipe: dict[str, Any], *, resume: bool, what: str = "training") -> Path:
     """The folder beside `out` in which a run grows; with `resume` the one that is there, of the same recipe.
 
@@ -105,7 +130,7 @@ def growing(out: Path, recipe: dict[str, Any], *, resume: bool, what: str = "tra
     folder = partial_of(out)
     before = folder / RECIPE
     if before.exists():
-        was = json.loads(before.read_text(encoding="utf-8"))
+        was = _recipe(before)
         now = json.loads(json.dumps(recipe))
         different = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
         if different:
@@ -117,6 +142,13 @@ def growing(out: Path, recipe: dict[str, Any], *, resume: bool, what: str = "tra
         raise SemconError(f"cannot write to {folder}: {error.strerror}. Choose another --out") from None
     write_whole(before, (json.dumps(recipe, indent=1) + "\n").encode())
     return folder
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError) as error:
+        raise SemconError(f"{path} is damaged ({error}): remove the folder to begin again") from None
 
 
 def write_trained(folder: Path, subject: Subject, objective: Objective, trained: Trained, plan: Plan) -> None:
