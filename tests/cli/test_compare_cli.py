@@ -74,6 +74,15 @@ def test_wrong_use(run, runs, tmp_path):
     assert (code, "are the same network" in err) == (2, True)
 
 
+def test_a_run_folder_keeps_its_own_page(run, runs):
+    """Oracle: the message; the run's files are what they were."""
+    before = {path.name: path.stat().st_mtime_ns for path in runs[0].iterdir()}
+    code, out, err = run(*runs, "--out", runs[0])
+    assert (code, out) == (2, "")
+    assert "is a run folder (it holds record.json)" in err
+    assert {path.name: path.stat().st_mtime_ns for path in runs[0].iterdir()} == before
+
+
 def test_json_on_stdout_and_the_opening_in_the_terminal(run, runs, tmp_path, monkeypatch):
     code, out, err = run(*runs, "--json", "--out", tmp_path / "page")
     plain = json.loads(out)

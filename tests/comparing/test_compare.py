@@ -45,6 +45,17 @@ def test_a_run_against_itself_differs_by_nothing(make, order):
     assert comparison.left_out == ()
 
 
+def test_where_nothing_differed_something_still_may(make):
+    """Oracle: Wilson's interval for no change among N images, 3.84 / (N + 3.84); of the rows and of the families."""
+    comparison = compare(make("a", flips=FLIPS), make("b", flips=FLIPS))
+    least = 3.841458820694124 / (N + 3.841458820694124)
+    for one in (*comparison.differences, *comparison.profile, *comparison.overall):
+        if one.quantity == "flip" and one.draws == "random" and one.subset == "all":
+            assert one.difference == 0
+            assert one.high >= least * (1 - 1e-9)
+            assert one.low <= -least * (1 - 1e-9)
+
+
 def test_differences_are_second_minus_first_by_hand(make):
     """Oracle: the sums of DESIGN's table over all pairs; 30 flips less 20, 8 wrong images less none."""
     comparison = compare(make("a", flips=FLIPS), make("b", OTHER, z=2 * Z, flips=MORE_FLIPS, wrong=WRONG))

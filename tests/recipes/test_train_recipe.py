@@ -214,6 +214,31 @@ def test_recipes_that_cannot_be_trained_are_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_start_that_fails_leaves_no_folder(data: str, tmp_path: Path) -> None:
+    """Oracle: the message, and a folder as empty as before: the next command can have the name."""
+    names = tmp_path / "names.txt"
+    names.write_text("only\none\nmore")
+    for own, message in (
+        ({"learning_rate": 1e30, "steps": 8}, "not finite.*There is no checkpoint yet"),
+        ({"classes": str(names)}, "3 class names for"),
+        ({"objective": "distillation"}, "what `semcon repair` minimises: expected one of cross_entropy"),
+        ({"std": None}, "give --mean and --std, or neither"),
+        ({"train": {"model": "x"}}, "train"),
+    ):
+        with pytest.raises(SemconError, match=message):
+            train(RECIPE | {"data": data} | own, out=tmp_path / "run")
+        assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
+
+
+def test_a_damaged_recipe_is_said_on_resume(data: str, tmp_path: Path) -> None:
+    """Oracle: the message names the file."""
+    with pytest.raises(KeyboardInterrupt):
+        train(RECIPE | {"data": data}, out=tmp_path / "run", progress=Pressing(24 + 4))
+    (tmp_path / "run.partial" / "recipe.json").write_text("{")
+    with pytest.raises(SemconError, match=r"recipe\.json is damaged"):
+        train(RECIPE | {"data": data}, out=tmp_path / "run", resume=True)
+
+
 def test_recipe_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
     """Oracle: the message names the file."""
     with pytest.raises(SemconError, match=r"cannot read the recipe .*missing.toml"):
