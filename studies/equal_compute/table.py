@@ -3,7 +3,7 @@
     python studies/equal_compute/table.py [digits|cifar10] [--results results/TASK]
 
 Means over seeds; differences are continuity minus another objective, paired by seed and image, with 95 % intervals over
-images and over seeds above them (`semcon.core.seeds`), and Holm's correction over all primary rows of all comparisons.
+images and over seeds above them (`semcon.core.seeds`), and Holm's correction over the primary rows of each comparison.
 Primary: flips and accuracy on each family never seen, accuracy under PGD at the small eps. Writes `claims.json`.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from semcon.core.seeds import seed_error, seed_p, seed_reach, widened
 from semcon.core.significance import holm
 
 HERE = Path(__file__).parent
-OWN, Z = "continuity", 1.959963984540054
+OWN, Z, LEVEL = "continuity", 1.959963984540054, 0.05
 Floats = npt.NDArray[np.float64]
 Runs = dict[str, list[dict[str, Any]]]
 
@@ -53,14 +54,14 @@ def relative_changes(runs: list[dict[str, Any]], parts: list[str]) -> float:
     return float(np.mean([[run["judged"][part]["relative_change"] for part in parts] for run in runs]))
 
 
-def judged_runs(file: Path) -> Runs:
+def judged_runs(file: Path, order: Iterable[str]) -> Runs:
     runs: Runs = {}
     for line in map(json.loads, file.read_text().splitlines()):
         if line["judged"] is not None:
             runs.setdefault(line["objective"], []).append(line)
     seeds = {name: sorted(run["seed"] for run in some) for name, some in runs.items()}
     assert len({tuple(some) for some in seeds.values()}) == 1, f"not all networks are there yet: {seeds}"
-    return {name: sorted(some, key=lambda run: run["seed"]) for name, some in runs.items()}
+    return {name: sorted(runs[name], key=lambda run: run["seed"]) for name in order}
 
 
 def difference(own: Floats, other: Floats) -> dict[str, float]:
@@ -86,11 +87,14 @@ def claims(runs: Runs, task: Task) -> dict[str, Any]:
         if name != OWN
         for key in values
     ]
-    tested = [pair for pair in pairs if pair["primary"]]
-    for pair, p in zip(tested, holm([pair["p"] for pair in tested]), strict=True):
-        better = pair["difference"] < 0 if "flips" in pair["outcome"] else pair["difference"] > 0
-        pair["p_holm"] = p
-        pair["verdict"] = "undecided" if p >= 0.05 else "continuity better" if better else "continuity worse"
+    for name in stacked:
+        tested = [pair for pair in pairs if pair["primary"] and pair["against"] == name]
+        for pair, p in zip(tested, holm([pair["p"] for pair in tested]), strict=True):
+            better = pair["difference"] < 0 if "flips" in pair["outcome"] else pair["difference"] > 0
+            clear = p < LEVEL or pair["low"] > 0 or pair["high"] < 0
+            pair["p_holm"] = p
+            pair["verdict"] = "undecided" if not clear else "better" if better else "worse"
+            pair["verdict"] += "" if p < LEVEL or not clear else ", before Holm's correction"
     unseen = [f"{family}/{p}:{s}" for family, parts in task.unseen.items() for p, s in parts]
     table = {
         name: {
@@ -123,7 +127,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.results or HERE / "results" / options.task
     task = TASKS[options.task]
-    found = claims(judged_runs(folder / "runs.jsonl"), task)
+    found = claims(judged_runs(folder / "runs.jsonl", task.knobs), task)
     (folder / "claims.json").write_text(json.dumps(found, indent=1) + "\n")
     print(markdown(found))
     for name in found["table"]:
