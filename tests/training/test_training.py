@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -241,8 +242,10 @@ def test_an_observer_looks_and_ends_the_run_also_across_an_interruption(tmp_path
     assert run(tmp_path / "part", observer=Stopping()).steps == 14
 
 
-def killed(folder: Path, settings: Settings, seconds: float | None) -> bool:
-    """One part of the run in a process of its own, killed after so many seconds; whether it was over before."""
+def killed(folder: Path, settings: Settings, checkpoints: int | None, delay: float = 0.0) -> bool:
+    """One part of the run in a process of its own, killed some time after so many of its checkpoints were seen; whether
+    it was over before.
+    """
     child = os.fork()
     if child == 0:
         code = 1
@@ -251,8 +254,15 @@ def killed(folder: Path, settings: Settings, seconds: float | None) -> bool:
             code = 0
         finally:
             os._exit(code)
-    if seconds is not None:
-        time.sleep(seconds)
+    seen: set[int] = set()
+    while checkpoints is not None and len(seen) <= checkpoints:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            break
+        with suppress(FileNotFoundError):
+            seen.add((folder / "checkpoint.pt").stat().st_mtime_ns)
+        time.sleep(0.0005)
+    if checkpoints is not None:
+        time.sleep(delay)
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
@@ -264,12 +274,10 @@ def killed(folder: Path, settings: Settings, seconds: float | None) -> bool:
 def test_kills_at_random_moments_change_nothing(tmp_path: Path, kills: int) -> None:
     """Oracle: the uninterrupted run, bit for bit, after SIGKILL at random moments, checkpoints at every step."""
     settings, chance = with_(steps=15 * kills, checkpoint_seconds=0.0), random.Random(0)
-    began = time.perf_counter()
     whole = run(tmp_path / "whole", settings)
-    typical = (time.perf_counter() - began) / kills
     (tmp_path / "part").mkdir()
     done = 0
-    while done < kills and not killed(tmp_path / "part", settings, chance.uniform(0.2, 1.0) * typical):
+    while done < kills and not killed(tmp_path / "part", settings, chance.randint(2, 6), chance.uniform(0, 0.03)):
         done += 1
     if not (tmp_path / "part" / "result.pt").exists():
         assert killed(tmp_path / "part", settings, None)
