@@ -25,6 +25,7 @@ FAMILIES = {
     "noise": ("Noise", "china"),
     "blur_and_coding": ("Blur and coding", "china"),
     "geometry": ("Geometry", "china"),
+    "weather": ("Weather", "china"),
     "occlusion": ("Occlusion", "flower"),
     "additive_ball": ("Additive balls", "flower"),
 }

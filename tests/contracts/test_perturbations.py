@@ -17,7 +17,7 @@ from semcon.core.registry import available, load
 from semcon.keyed import Keys
 
 NAMES = available("perturbations")
-FAMILIES = {"photometric", "noise", "blur_and_coding", "geometry", "occlusion", "additive_ball"}
+FAMILIES = {"photometric", "noise", "blur_and_coding", "geometry", "weather", "occlusion", "additive_ball"}
 SIZES = [(8, 8), (9, 31), (40, 24)]
 IDS = torch.tensor([3, 2**40 + 1, 7, 2**62, 11, 5, 2**33])
 

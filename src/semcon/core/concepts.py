@@ -39,7 +39,9 @@ class Perturbation(ABC):
     - "fixed": no parameters at all; every draw is the same.
     """
 
-    family: ClassVar[Literal["photometric", "noise", "blur_and_coding", "geometry", "occlusion", "additive_ball"]]
+    family: ClassVar[
+        Literal["photometric", "noise", "blur_and_coding", "geometry", "weather", "occlusion", "additive_ball"]
+    ]
     unit: ClassVar[str]
     source: ClassVar[str]
     kind: ClassVar[Literal["continuous", "discrete", "binary"]] = "continuous"
@@ -50,6 +52,7 @@ class Perturbation(ABC):
     image_gradient: ClassVar[bool] = True  # autograd reaches the image
     parameter_gradient: ClassVar[bool] = True  # autograd reaches the unit parameters
     moves_pixels: ClassVar[bool] = False  # geometry: maps aligned with the image move along
+    default: ClassVar[bool] = True  # part of an audit that names no perturbations
     version: ClassVar[int] = 1
 
     @abstractmethod

@@ -36,13 +36,13 @@ BUDGETS: dict[str, Budget] = {
 
 
 def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float]) -> tuple[Trial, ...]:
-    """`name[:severity[/severity...]]` each, or all perturbations; ladders thinned by the budget.
+    """`name[:severity[/severity...]]` each, or those that are tried by default; ladders thinned by the budget.
 
     `limits`: severities that these data allow (digits: no flips, rotations up to 15 degrees); they bound the ladders,
     not what was asked for by name and severity.
     """
     trials: dict[str, Trial] = {}
-    for text in texts or available("perturbations"):
+    for text in texts or _defaults():
         trial = _parse_trial(text, budget, {} if texts else limits)
         if trial is None:
             continue
@@ -50,6 +50,11 @@ def parse_trials(texts: Sequence[str], budget: Budget, limits: dict[str, float])
             raise SemconError(f"perturbation {trial.name!r} was given twice: list its severities as NAME:0.1/0.2")
         trials[trial.name] = trial
     return tuple(trials.values())
+
+
+def _defaults() -> list[str]:
+    """All perturbations but the published corruptions, which are measured when they are named."""
+    return [name for name in available("perturbations") if load("perturbations", name).default]
 
 
 def _parse_trial(text: str, budget: Budget, limits: dict[str, float]) -> Trial | None:

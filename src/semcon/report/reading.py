@@ -27,6 +27,7 @@ FAMILIES = {
     "noise": "noise",
     "blur_and_coding": "blur and coding",
     "geometry": "geometry",
+    "weather": "weather",
     "occlusion": "occlusion",
     "additive_ball": "additive ball",
 }

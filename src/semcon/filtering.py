@@ -1,0 +1,131 @@
+"""Filters as the common corruptions use them: sampled Gaussians, one-sided streaks, kernels, magnified centres.
+
+All take (B, C, H, W), parameters of one number per image, and are differentiable to the image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_FAINT = 1e-7  # a weight that no pixel shows
+
+
+def sampled_gaussian(x: Tensor, sigma: Tensor, truncate: float = 4.0) -> Tensor:
+    """Convolve with exp(-k**2 / (2 sigma**2)) at whole k up to `truncate` sigma (B,); the edge pixels go on outside.
+
+    Of sigma below one pixel it is narrower than its name. Source: skimage.filters.gaussian, mode "nearest".
+    """
+    reaches = (truncate * sigma + 0.5).floor()
+    reach = int(reaches.max())
+    taps = torch.arange(reach + 1, dtype=sigma.dtype, device=sigma.device)
+    weights = torch.exp(-0.5 * (taps / sigma.clamp_min(1e-3)[:, None]) ** 2) * (taps <= reaches[:, None])
+    weights = weights / (2 * weights.sum(1, keepdim=True) - 1)
+    return _symmetric(_symmetric(x, weights, 2), weights, 3)
+
+
+def _symmetric(x: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Along one dimension: the middle weight, then both neighbours at 1, 2, ... (B, 1 + reach)."""
+    reach, size = weights.shape[1] - 1, x.shape[dim]
+    wide = replicated(x, reach, reach, dim)
+    out = x * weights[:, 0].view(-1, 1, 1, 1)
+    for tap in range(1, reach + 1):
+        pair = wide.narrow(dim, reach - tap, size) + wide.narrow(dim, reach + tap, size)
+        out = out.addcmul_(pair, weights[:, tap].view(-1, 1, 1, 1))
+    return out
+
+
+def replicated(x: Tensor, before: int, after: int, dim: int) -> Tensor:
+    """The edge pixels repeated outside, any number of times."""
+    if before == after == 0:
+        return x
+    sides = list(x.shape)
+    sides[dim] = before
+    first = x.narrow(dim, 0, 1).expand(sides)
+    sides[dim] = after
+    return torch.cat((first, x, x.narrow(dim, x.shape[dim] - 1, 1).expand(sides)), dim=dim)
+
+
+def streak(x: Tensor, radius: Tensor, sigma: Tensor, degrees: Tensor) -> Tensor:
+    """Smear every image to one side: the mean of pixels on a ray, weights falling like half a Gaussian of `sigma`.
+
+    The ray has 1 + 2 `radius` pixels (B,), the last one in part where that is no whole number, at an angle of `degrees`
+    (B,) from the x axis towards y; its points are rounded to pixels and stay inside the image. Source: ImageMagick's
+    motion blur. Image by image: each has its own ray.
+    """
+    settings = zip(radius.tolist(), sigma.tolist(), degrees.tolist(), strict=True)
+    return torch.cat([_streak(x[i : i + 1], *setting) for i, setting in enumerate(settings)])
+
+
+def _streak(x: Tensor, radius: float, sigma: float, degrees: float) -> Tensor:
+    width, across, down = 1 + 2 * radius, math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    weights = [math.exp(-0.5 * (i / sigma) ** 2) * min(1.0, width - i) for i in range(math.ceil(width))]
+    weights = [weight for weight in weights if weight > _FAINT]
+    rows = [math.ceil(i * down - 0.5) for i in range(len(weights))]
+    columns = [math.ceil(i * across - 0.5) for i in range(len(weights))]
+    top, left = -min(rows), -min(columns)
+    wide = replicated(replicated(x, top, max(rows), 2), left, max(columns), 3)
+    out, total, (height, length) = torch.zeros_like(x), sum(weights), x.shape[2:]
+    for weight, row, column in zip(weights, rows, columns, strict=True):
+        out = out.add_(
+            wide[:, :, top + row : top + row + height, left + column : left + column + length], alpha=weight / total
+        )
+    return out
+
+
+def convolve(x: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve with a kernel symmetric about its centre, (B or 1, K, K), K odd; mirrored about the edge pixels.
+
+    By Fourier transform. Source of the edge (d c b | a b c d | c b a): OpenCV's default border.
+    """
+    reach, (height, width) = kernel.shape[-1] // 2, x.shape[2:]
+    wide = x.index_select(2, _mirrored(height, reach, x.device)).index_select(3, _mirrored(width, reach, x.device))
+    sides = [_fast(side) for side in wide.shape[2:]]
+    spectrum = torch.fft.rfft2(wide, s=sides) * torch.fft.rfft2(kernel, s=sides).unsqueeze(1)
+    return torch.fft.irfft2(spectrum, s=sides)[:, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
+
+
+def _mirrored(size: int, reach: int, device: torch.device) -> Tensor:
+    """The pixels of a row that goes on outside as its mirror image about the edge pixels."""
+    period = 2 * size - 2
+    place = torch.arange(-reach, size + reach, device=device).remainder(max(1, period))
+    return torch.minimum(place, period - place)
+
+
+def _fast(size: int) -> int:
+    """The next size that is a product of 2, 3 and 5."""
+    while size != math.prod(p ** _power(size, p) for p in (2, 3, 5)):
+        size += 1
+    return size
+
+
+def _power(size: int, prime: int) -> int:
+    count = 0
+    while size % prime == 0:
+        size, count = size // prime, count + 1
+    return count
+
+
+def magnify(x: Tensor, factor: Tensor) -> Tensor:
+    """Blow up the centre of every image by `factor` >= 1 (B,), bilinear between corner pixels, at the same size.
+
+    In whole pixels as published: the middle ceil(H / f) rows are stretched to round(f ceil(H / f)), of which the middle
+    H are kept; so too the columns.
+    """
+    rows, columns = (_stretched(side, factor) for side in x.shape[2:])
+    shape = (len(x), x.shape[2], x.shape[3])
+    grid = torch.stack((columns[:, None].expand(shape), rows[:, :, None].expand(shape)), dim=3)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _stretched(size: int, factor: Tensor) -> Tensor:
+    """Where each of `size` pixels is read, (B, size) in [-1, 1]."""
+    cut = (size / factor - 1e-3).ceil()
+    made = (cut * factor).round()
+    step = (cut - 1) / (made - 1).clamp_min(1)
+    first = ((size - cut) / 2).floor() + ((made - size) / 2).floor() * step
+    place = first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]
+    return place * (2 / (size - 1)) - 1

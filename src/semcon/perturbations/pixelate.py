@@ -1,0 +1,76 @@
+"""Pixelate: fewer and larger pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.keyed import Keys
+from semcon.published import LEVELS, SOURCE, UNIT, Published
+
+_SHARE = Published(
+    identity=(1.0,),
+    levels={
+        32: ((0.95,), (0.9,), (0.85,), (0.75,), (0.65,)),
+        64: ((0.9,), (0.8,), (0.7,), (0.6,), (0.5,)),
+        224: ((0.6,), (0.5,), (0.4,), (0.3,), (0.25,)),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Pixelate(Perturbation):
+    """Shrink to a share c of the side with a box filter and back: c from 0.6 to 0.25 at 224 px, 0.95 to 0.65 at 32 px.
+
+    The smaller side is int(c side) pixels, so that there are finitely many copies; not rounded to 8 bits.
+    Source: Hendrycks and Dietterich, arXiv 1903.12261; the box filter of Pillow, which takes whole pixels.
+    """
+
+    family = "blur_and_coding"
+    unit = UNIT
+    source = SOURCE
+    parameters = "fixed"
+    ladder = LEVELS
+    maximum = 5.0
+    monotone = False
+    default = False
+
+    def sample(self, keys: Keys, like: Tensor) -> Unit:
+        """Nothing."""
+        return {}
+
+    def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
+        """Means of boxes, each at every pixel that lies in it. Images of one size of box are worked on together."""
+        (share,) = _SHARE.at(severity.detach(), x.shape[-2])
+        sizes = [tuple(max(1, int(side * one + 1e-4)) for side in x.shape[2:]) for one in share.tolist()]
+        if len(set(sizes)) == 1:
+            return _boxed(x, *sizes[0])
+        out = torch.empty_like(x)
+        for size in set(sizes):
+            rows = torch.tensor([i for i, each in enumerate(sizes) if each == size], device=x.device)
+            out[rows] = _boxed(x[rows], *size)
+        return out
+
+
+def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
+    return _along(_along(x, rows, 2), columns, 3)
+
+
+def _along(x: Tensor, boxes: int, dim: int) -> Tensor:
+    """One dimension down to `boxes` and back. A pixel belongs to the box whose interval holds its centre."""
+    size = x.shape[dim]
+    edges = [int(box * size / boxes + 0.5) for box in range(boxes)] + [size]
+    counts = [last - first for first, last in zip(edges, edges[1:], strict=False)]
+    means = x.new_tensor([1 / count for count in counts])
+    shape = [1] * x.dim()
+    shape[dim] = boxes
+    total = torch.zeros([*x.shape[:dim], boxes, *x.shape[dim + 1 :]], dtype=x.dtype, device=x.device)
+    for k in range(max(counts)):
+        places = torch.tensor([min(first + k, size - 1) for first in edges[:-1]], device=x.device)
+        inside = x.new_tensor([float(k < count) for count in counts]) * means
+        total = total + x.index_select(dim, places) * inside.view(shape)
+    back = torch.tensor([min(boxes - 1, int((i + 0.5) * boxes / size)) for i in range(size)], device=x.device)
+    return total.index_select(dim, back)
