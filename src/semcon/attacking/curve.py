@@ -7,7 +7,7 @@ ladder is climbed from below, with the images still standing only, each from the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,10 +16,27 @@ from semcon.attacking.ascent import SHRINK, Climb, Reached
 from semcon.attacking.goal import LOSSES, Goal
 from semcon.attacking.space import Space, select
 from semcon.core.concepts import Perturbation, Unit
+from semcon.keyed import Keys
 
-Draw = Callable[[int], Unit]
-"""The i-th keyed draw of the parameters of the whole batch."""
-Topple = Callable[[Space, Goal, Reached, Callable[[int], Unit]], None]
+
+@dataclass(frozen=True)
+class Draws:
+    """Random parameters of a batch, keyed by its images: `draws(i)` is the i-th. `like`: an image's shape and type."""
+
+    perturbation: Perturbation
+    keys: Keys
+    like: Tensor
+
+    def of(self, rows: Tensor) -> Draws:
+        """Those of some of the images, by index (M,)."""
+        return Draws(self.perturbation, self.keys.of(rows), self.like)
+
+    def __call__(self, number: int) -> Unit:
+        """The parameters of one draw."""
+        return self.perturbation.sample(replace(self.keys, draw=number), self.like)
+
+
+Topple = Callable[[Space, Goal, Reached, Draws], None]
 """An attack at one severity: improves what was reached. The draws are those of its images."""
 
 
@@ -50,95 +67,88 @@ class Gradient:
     shrink: float = SHRINK
     count: Callable[[float], None] = lambda _: None
 
-    def __call__(self, space: Space, goal: Goal, reached: Reached, draw: Draw) -> None:
+    def __call__(self, space: Space, goal: Goal, reached: Reached, draws: Draws) -> None:
         """Improve what was reached at these severities."""
         for number in range(self.samples):
-            self._try(space, goal, reached, draw(number))
+            self._try(space, goal, reached, draws, number)
         for restart in range(self.restarts):
             rows = reached.standing
             if not len(rows) or not self.steps:
                 return
             known = bool(reached.margin.isfinite().all()) and restart == 0
-            start = reached.unit if known else draw(restart)
+            start = select(reached.unit, rows) if known else draws.of(rows)(restart)
             loss = self.losses[restart % len(self.losses)]
             rank = sum(self.losses[earlier % len(self.losses)] == "target" for earlier in range(restart)) + 1
             aim = goal.towards(rank, reached.scores) if loss == "target" else goal
             climb = Climb(self.steps, LOSSES[loss], self.momentum, self.shrink)
-            climb.run(space, aim, reached, rows, select(start, rows), self.count)
+            climb.run(space, aim, reached, rows, start, self.count)
 
-    def _try(self, space: Space, goal: Goal, reached: Reached, unit: Unit) -> None:
+    def _try(self, space: Space, goal: Goal, reached: Reached, draws: Draws, number: int) -> None:
         rows = reached.standing
         if len(rows):
-            part, unit = space.of(rows), select(unit, rows)
+            part, unit = space.of(rows), draws.of(rows)(number)
             self.count(len(rows))
             reached.update(rows, unit, goal.scores(part.copy(unit)), goal.leave[rows])
 
 
 @torch.no_grad()
 def climb_ladder(
-    perturbation: Perturbation, x: Tensor, goal: Goal, clean: Tensor, ladder: Sequence[float], *,
-    topple: Topple, narrow: Topple | None, draw: Draw, rounds: int,
-) -> Curve:  # fmt: skip
-    """The curve of a batch. `clean`: scores (B, K) of the untouched images; those wrong already fall at 0.
+    x: Tensor, goal: Goal, clean: Tensor, ladder: Sequence[float], *, topple: Topple, draws: Draws,
+) -> tuple[Curve, Unit]:  # fmt: skip
+    """The curve of a batch, and the parameters that each image fell with, or came nearest with.
 
-    `narrow`: the attack of the `rounds` bisections that follow inside each image's bracket, from its own copy.
+    `clean`: scores (B, K) of the untouched images; those that are wrong already fall at 0.
     """
     critical = torch.where(clean.argmax(1) != goal.leave, 0.0, torch.inf)
-    carried, under = draw(0), torch.zeros_like(critical)
+    carried, nearest = draws(0), clean.clone()
     per_rung: list[Tensor] = []
-    smallest = clean.clone()
-    seen = torch.zeros_like(critical, dtype=torch.bool)
-    for rung in ladder:
+    for number, rung in enumerate(ladder):
         rows = torch.nonzero(critical.isinf()).flatten()
-        scores = smallest.clone()
         if len(rows):
-            space, part = Space(perturbation, x[rows], x.new_full((len(rows),), rung)), goal.of(rows)
+            space, part = Space(draws.perturbation, x[rows], x.new_full((len(rows),), rung)), goal.of(rows)
             reached = Reached.nowhere(select(carried, rows), clean.shape[1])
-            if bool(seen[rows].all()):
-                _again(space, part, reached, space.rescaled(reached.unit, under[rows]))
-            topple(space, part, reached, lambda number, rows=rows: select(draw(number), rows))
-            for name, value in reached.unit.items():
-                carried[name] = carried[name].index_copy(0, rows, value)
-            under[rows], seen[rows] = rung, True
+            if number:
+                _again(space, part, reached, space.rescaled(reached.unit, x.new_full((len(rows),), ladder[number - 1])))
+            topple(space, part, reached, draws.of(rows))
+            carried = {name: value.index_copy(0, rows, reached.unit[name]) for name, value in carried.items()}
             critical[rows[reached.fallen]] = rung
-            scores[rows] = reached.scores
-            smallest[rows] = reached.scores
-        per_rung.append(scores)
-    return Curve(critical, tuple(per_rung)) if narrow is None else _narrowed(
-        Curve(critical, tuple(per_rung)), perturbation, x, goal, carried, ladder, topple=narrow, draw=draw,
-        rounds=rounds,
-    )  # fmt: skip
+            nearest[rows] = reached.scores
+        per_rung.append(nearest.clone())
+    return Curve(critical, tuple(per_rung)), carried
 
 
 def _again(space: Space, goal: Goal, reached: Reached, unit: Unit) -> None:
-    """The copy of the rung before as the first candidate; its scores are worked out anew."""
-    rows = reached.standing
+    """A known copy as the first candidate; its scores are worked out anew."""
+    rows = torch.arange(len(unit[next(iter(unit))]), device=space.x.device)
     reached.update(rows, unit, goal.scores(space.copy(unit)), goal.leave)
 
 
-def _narrowed(
-    curve: Curve, perturbation: Perturbation, x: Tensor, goal: Goal, unit: Unit, ladder: Sequence[float], *,
-    topple: Topple, draw: Draw, rounds: int,
-) -> Curve:  # fmt: skip
-    """Bisections between the rung that toppled an image and the one before, each from the image's own copy."""
+@torch.no_grad()
+def narrow(
+    curve: Curve, unit: Unit, x: Tensor, goal: Goal, ladder: Sequence[float], *,
+    topple: Topple, draws: Draws, rounds: int,
+) -> Tensor:  # fmt: skip
+    """Smaller `critical` (B,): bisections between the rung that toppled an image and the one before.
+
+    Each begins with the image's own copy `unit`, brought to the size that is tried.
+    """
     rungs = x.new_tensor((0.0, *ladder))
     rows = torch.nonzero(curve.critical.isfinite() & (curve.critical > 0)).flatten()
     if not len(rows):
-        return curve
+        return curve.critical
     high = curve.critical[rows]
     low = rungs[torch.searchsorted(rungs, high) - 1]
-    space, goal, unit = Space(perturbation, x[rows], high), goal.of(rows), select(unit, rows)
+    goal, unit, x, draws = goal.of(rows), select(unit, rows), x[rows], draws.of(rows)
     for _ in range(rounds):
-        middle = (low + high) / 2
-        tried = Space(perturbation, space.x, middle)
+        tried = Space(draws.perturbation, x, (low + high) / 2)
         start = tried.rescaled(unit, high)
         reached = Reached.nowhere(start, curve.scores[0].shape[1])
         _again(tried, goal, reached, start)
-        topple(tried, goal, reached, lambda number: select(draw(number), rows))
+        topple(tried, goal, reached, draws)
         fell = reached.fallen
-        high, low = torch.where(fell, middle, high), torch.where(fell, low, middle)
-        better = {name: value[fell] for name, value in reached.unit.items()}
-        unit = {name: value.index_copy(0, torch.nonzero(fell).flatten(), better[name]) for name, value in unit.items()}
-    critical = curve.critical.clone()
-    critical[rows] = high
-    return Curve(critical, curve.scores)
+        high, low = torch.where(fell, tried.severity, high), torch.where(fell, low, tried.severity)
+        unit = {
+            name: torch.where(fell.view(-1, *[1] * (value.dim() - 1)), reached.unit[name], value)
+            for name, value in unit.items()
+        }
+    return curve.critical.index_copy(0, rows, high)

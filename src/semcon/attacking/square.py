@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from semcon.attacking.ascent import Reached
+from semcon.attacking.curve import Draws
 from semcon.attacking.goal import Goal
 from semcon.attacking.space import Space
-from semcon.core.concepts import Unit
 from semcon.keyed import Keys
 
 FIRST_SHARE = 0.8  # of the image's pixels that the first squares cover
@@ -25,49 +25,49 @@ HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # shares of the 
 
 @dataclass(frozen=True)
 class Square:
-    """`queries` forward passes per image at most; `keys` of the whole batch."""
+    """`queries` forward passes per image at most."""
 
     queries: int
-    keys: Keys
     count: Callable[[float], None] = lambda _: None
 
-    def of(self, rows: Tensor) -> Square:
-        """The attack for some of the images, by index (M,)."""
-        return replace(self, keys=self.keys.of(rows))
-
     @torch.no_grad()
-    def __call__(self, space: Space, goal: Goal, reached: Reached) -> None:
+    def __call__(self, space: Space, goal: Goal, reached: Reached, draws: Draws) -> None:
         """Improve what was reached; where nothing was, begin with stripes."""
         rows = reached.standing
-        if bool(reached.margin[rows].isinf().any()):
-            self._try(space, goal, reached, rows, self._stripes(space.x, rows))
+        if not len(rows):
+            return
+        known, keys = bool(reached.margin[rows].isfinite().all()), draws.keys
+        first = reached.unit["field"][rows].sign() if known else _stripes(keys.of(rows), space.x)
+        self._try(space, goal, reached, rows, first)
         for query in range(1, self.queries):
             rows = reached.standing
             if not len(rows):
                 return
             share = FIRST_SHARE / 2 ** sum(query > at * self.queries for at in HALVINGS)
-            self._try(space, goal, reached, rows, self._square(reached.unit["field"][rows], rows, query, share))
+            drawn = replace(keys, draw=query).of(rows)
+            self._try(space, goal, reached, rows, _with_square(reached.unit["field"][rows], drawn, share))
 
     def _try(self, space: Space, goal: Goal, reached: Reached, rows: Tensor, field: Tensor) -> None:
-        unit: Unit = {"field": field}
+        unit = {"field": field}
         self.count(len(rows))
         reached.update(rows, unit, goal.scores(space.of(rows).copy(unit)), goal.leave[rows])
 
-    def _stripes(self, x: Tensor, rows: Tensor) -> Tensor:
-        sign = self.keys.of(rows).signed("stripes", (x.shape[1], 1, x.shape[3])).sign().to(x)
-        return sign.expand(-1, -1, x.shape[2], -1)
 
-    def _square(self, field: Tensor, rows: Tensor, query: int, share: float) -> Tensor:
-        """One square of one colour in every field (M, 3, H, W), which otherwise stays as it is."""
-        height, width = field.shape[2:]
-        side = min(max(1, round(math.sqrt(share * height * width))), height, width)
-        keys = replace(self.keys, draw=query).of(rows)
-        place = keys.uniform("place", (2,)).to(field)
-        top, start = (place * field.new_tensor([height - side + 1, width - side + 1])).floor().unbind(1)
-        down, across = torch.arange(height, device=field.device), torch.arange(width, device=field.device)
-        inside = _within(down, top, side)[:, None, :, None] & _within(across, start, side)[:, None, None, :]
-        colour = keys.signed("colour", (field.shape[1], 1, 1)).sign().to(field)
-        return torch.where(inside, colour, field)
+def _stripes(keys: Keys, x: Tensor) -> Tensor:
+    """A colour for every column, at full size: (M, 3, H, W) of -1 and 1."""
+    return keys.signed("stripes", (x.shape[1], 1, x.shape[3])).sign().to(x).expand(-1, -1, x.shape[2], -1)
+
+
+def _with_square(field: Tensor, keys: Keys, share: float) -> Tensor:
+    """One square of one colour, at full size, in every field (M, 3, H, W), which otherwise stays as it is."""
+    height, width = field.shape[2:]
+    side = min(max(1, round(math.sqrt(share * height * width))), height, width)
+    place = keys.uniform("place", (2,)).to(field)
+    top, start = (place * field.new_tensor([height - side + 1, width - side + 1])).floor().unbind(1)
+    down, across = torch.arange(height, device=field.device), torch.arange(width, device=field.device)
+    inside = _within(down, top, side)[:, None, :, None] & _within(across, start, side)[:, None, None, :]
+    colour = keys.signed("colour", (field.shape[1], 1, 1)).sign().to(field)
+    return torch.where(inside, colour, field)
 
 
 def _within(places: Tensor, first: Tensor, side: int) -> Tensor:
