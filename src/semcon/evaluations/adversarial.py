@@ -13,7 +13,8 @@ from semcon.attacking.autoattack import installed, need
 from semcon.attacking.batch_run import AttackSettings, BatchRun, scores_of, to_leave
 from semcon.attacking.eps import eps_ladder
 from semcon.attacking.goal import gives_probabilities
-from semcon.attacking.masking import Suspect, doubts
+from semcon.attacking.masking import doubts
+from semcon.attacking.suspect import Suspect
 from semcon.core.record import Finding, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
@@ -110,9 +111,7 @@ class Adversarial(Evaluation):
         def work(batch: Batch) -> SampleTable:
             return BatchRun(self._strength, subject, batch, progress.advance).table(attempts)
 
-        parts = (
-            SampleTable.concat(list(fitting(batch, work, progress.say))) for batch in read(left_of(index, skip))
-        )
+        parts = (SampleTable.concat(list(fitting(batch, work, progress.say))) for batch in read(left_of(index, skip)))
         with progress.task("adversarial", total=total * len(index.ids), done=total * len(skip)):
             keep_often(parts, keep)
 
@@ -139,9 +138,9 @@ class Adversarial(Evaluation):
         critical = torch.tensor([sizes.get(position, 0.0) for position in probe.positions.tolist()])
         suspect = Suspect(
             scores=scores, x=x, leave=to_leave(probe, clean), ids=probe.ids.to(x.device), critical=critical.to(x),
-            sizes=self.linf, steps=self.steps, seed=self.seed,
+            sizes=self.linf, seed=self.seed,
         )  # fmt: skip
-        return doubts(suspect, table)
+        return doubts(suspect)
 
     @property
     def _strength(self) -> AttackSettings:
