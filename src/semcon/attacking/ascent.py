@@ -98,5 +98,5 @@ class Climb:
 def _mixed(speed: Tensor, slope: Tensor, momentum: float) -> Tensor:
     """Momentum over gradients brought to one mean size, so that however faint they are their direction counts."""
     slope = slope.nan_to_num(posinf=0.0, neginf=0.0)
-    flat = slope.flatten(1).abs().mean(1).clamp(min=torch.finfo(slope.dtype).tiny)
+    flat = slope.reshape(len(slope), -1).abs().mean(1).clamp(min=torch.finfo(slope.dtype).tiny)
     return momentum * speed + slope / flat.view(-1, *[1] * (slope.dim() - 1))
