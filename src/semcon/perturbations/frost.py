@@ -22,8 +22,8 @@ _IMAGE_AND_FROST = Published(
         224: ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
     },
 )
-# Measured on the five published pictures: the mean colour, the spread of grey within a crop and that of the crops' means.
-# Chosen to look like them: how much of the spread are crystals rather than clouds, and whether they are lighter (1) or
+# Measured on the five published pictures: mean colour, spread of grey within a crop, spread of the crops' means. Chosen
+# to look like them: how much of the spread are crystals rather than clouds, and whether they are lighter (1) or
 # darker (-1) than their ground.
 _PICTURES = (
     (0.313, 0.585, 0.648, 0.062, 0.037, 0.4, 1.0),

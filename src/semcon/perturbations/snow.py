@@ -35,7 +35,7 @@ _SNOW = Published(
 
 @dataclass(frozen=True)
 class Snow(Perturbation):
-    """Lighten the scene, and add flakes: magnified noise above a threshold, smeared downwards, and once more upside down.
+    """Lighten the scene, and add flakes twice, once upside down: magnified noise above a threshold, smeared downwards.
 
     The smear is that of `motion_blur`, at an angle of 45 to 135 degrees. Between levels 0 and 1 the flakes of level 1
     fade in. Flakes are not rounded to 8 bits. Source: Hendrycks and Dietterich, arXiv 1903.12261.

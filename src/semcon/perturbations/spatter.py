@@ -43,7 +43,7 @@ class Spatter(Perturbation):
     A drop is pale turquoise, as bright as its height times a shading by the distance from its edge, embossed from the
     upper left. Between levels 0 and 1 the water of level 1 fades in; between 3 and 4 that of level 3 fades out and the
     mud of level 4 fades in. Source: Hendrycks and Dietterich, arXiv 1903.12261; the steps of the shading are OpenCV's
-    (Canny, distances up to 20 px, a flat histogram, rounding to 8 bits), with Euclidean distances for its approximation.
+    (Canny, distances up to 20 px, a flat histogram, 8 bits), with Euclidean distances for its approximate ones.
     """
 
     family = "weather"
