@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from semcon.core.record import Estimate
+from semcon.core.record import Estimate, PerturbationRecord
 from semcon.report.curves import Group, curve_groups
 from semcon.report.numbers import interval, number, plain, words
 from semcon.report.reading import QUANTITIES, Reading
@@ -63,7 +63,7 @@ def evaluation_rows(runs: Sequence[Reading]) -> list[tuple[str | float | None, .
 def _part(name: str, runs: Sequence[Reading], every: Sequence[Reading]) -> EvaluationPart:
     looks = [run.of(name) for run in runs]
     question = next(one.question for one in runs[0].record.evaluations if one.name == name)
-    tables = [*_TABLES.get(name, _no_tables)(looks), _alone(looks)]
+    tables = [*_TABLES.get(name, _grids)(looks), _alone(looks)]
     return EvaluationPart(
         name, _TITLES.get(name, words(name).capitalize()), question,
         tuple((every.index(run), run.label, look.record.verdict) for run, look in zip(runs, looks, strict=True)),
@@ -71,25 +71,36 @@ def _part(name: str, runs: Sequence[Reading], every: Sequence[Reading]) -> Evalu
     )  # fmt: skip
 
 
-def _no_tables(_: Sequence[Reading]) -> list[Figures]:
-    return []
+def _grids(looks: Sequence[Reading]) -> list[Figures]:
+    """Accuracy (without labels: flips) by perturbation and severity, a table for those that share a ladder."""
+    groups: dict[tuple[str, tuple[float, ...]], list[PerturbationRecord]] = {}
+    for one in looks[0].perturbations:
+        if one.severities:
+            groups.setdefault((one.unit, one.severities), []).append(one)
+    return [_grid(looks, members, unit, tuple(map(plain, ladder))) for (unit, ladder), members in groups.items()]
 
 
 def _levels(looks: Sequence[Reading]) -> list[Figures]:
-    """Accuracy (without labels: flips) by corruption and published level."""
-    levelled = [p for p in looks[0].perturbations if p.unit == _LEVEL and p.severities]
-    if not levelled:
-        return []
+    """The same by published level, whatever the unit of a corruption is."""
+    levels = next((p.severities for p in looks[0].perturbations if p.unit == _LEVEL and p.severities), ())
+    members = [p for p in looks[0].perturbations if p.severities and len(p.severities) == len(levels)]
+    return [_grid(looks, members, "published level", tuple(map(plain, levels)))]
+
+
+def _grid(
+    looks: Sequence[Reading], members: Sequence[PerturbationRecord], unit: str, columns: tuple[str, ...]
+) -> Figures:
     quantity = "accuracy" if looks[0].record.data.labelled else "flip"
-    levels = levelled[0].severities
-    rows = [
-        (words(p.name), tuple(
-            tuple(_text(look.get(quantity, p.name, severity)) for look in looks) for severity in p.severities
-        ))
-        for p in looks[0].perturbations if len(p.severities) == len(levels)
-    ]  # fmt: skip
-    header = ("corruption", *(f"level {plain(level)}" for level in levels))
-    return [Figures(f"{QUANTITIES[quantity]} by level", header, tuple(rows))]
+    rows: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
+    for one in members:
+        for draws in ("random", "worst"):
+            cells = tuple(
+                tuple(_text(look.get(quantity, one.name, severity, draws=draws)) for look in looks)
+                for severity in one.severities
+            )
+            if any(text for cell in cells for text in cell):
+                rows.append((f"{words(one.name)}{', worst' if draws == 'worst' else ''}", cells))
+    return Figures(f"{QUANTITIES[quantity]} by severity ({unit})", ("", *columns), tuple(rows))
 
 
 _TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels}
