@@ -15,6 +15,8 @@ QUANTITIES = {
     "discontinuity": "discontinuity",
     "flip": "flips",
     "flip_probability": "flip probability along a sequence",
+    "mean_corruption_error": "mean corruption error, of the first's",
+    "mean_flip_rate": "mean flip rate, of the first's",
     "accuracy": "accuracy",
     "confidence_drop": "confidence drop",
     "change": "change",
