@@ -36,8 +36,8 @@ class Reached:
     def nowhere(cls, unit: Unit, classes: int) -> Reached:
         """Before the first look. `unit`: parameters of the right shapes."""
         some = next(iter(unit.values()))
-        empty = some.new_full((len(some),), -torch.inf, dtype=torch.float32)
-        scores = some.new_full((len(some), classes), torch.nan, dtype=torch.float32)
+        empty = some.new_full((len(some),), -torch.inf)
+        scores = some.new_full((len(some), classes), torch.nan)
         unit = {name: value.clone() for name, value in unit.items()}
         return cls(unit, scores, empty, torch.zeros_like(empty, dtype=torch.bool))
 
@@ -48,7 +48,8 @@ class Reached:
         places = rows[better]
         for name, own in self.unit.items():
             own[places] = unit[name][better]
-        self.scores[places], self.margin[places], self.fallen[places] = scores[better], value[better], fell[better]
+        self.scores[places], self.margin[places] = scores[better].to(self.scores), value[better].to(self.margin)
+        self.fallen[places] = fell[better]
 
     @property
     def standing(self) -> Tensor:
