@@ -89,7 +89,8 @@ class Climb:
                 unit, slope, speed = select(unit, kept), select(slope, kept), select(speed, kept)
                 if not len(rows):
                     return
-            speed = {name: _mixed(speed[name], slope[name], self.momentum) for name in unit}
+            signs_only = self.momentum == 0 and space.perturbation.parameters == "box"
+            speed = slope if signs_only else {name: _mixed(speed[name], slope[name], self.momentum) for name in unit}
             size = reach / self.steps * (1 + math.cos(math.pi * (step + 0.5) / self.steps))
             unit = space.moved(unit, speed, size)
         count(len(rows))

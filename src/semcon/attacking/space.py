@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from semcon.search import direction, project
 
 @dataclass(frozen=True)
 class Space:
-    """Images `x` (B, 3, H, W) and the largest severity that each may be given, (B,), under one perturbation.
+    """Images `x` (B, 3, H, W) and the largest severity that each may be given, (B,), not 0, under one perturbation.
 
     In an additive ball the gradient is taken at the copy, not through its clipping: a value that is at 0 or 1 may
     come back, and what was clipped away is given back to the parameters.
@@ -35,7 +36,13 @@ class Space:
 
     def copy(self, unit: Unit) -> Tensor:
         """The copies at these parameters, (B, 3, H, W)."""
-        return self.perturbation(self.x, unit, self.severity)
+        return self.perturbation.apply(self.x, unit, self.severity)
+
+    @cached_property
+    def _range(self) -> tuple[Tensor, Tensor]:
+        """The smallest and largest parameters of an additive ball that reach a value of 0 and of 1."""
+        scale = (255 / self.severity).view(-1, 1, 1, 1)
+        return -self.x * scale, (1 - self.x) * scale
 
     def look(self, unit: Unit, goal: Goal, loss: Loss) -> tuple[Tensor, Unit]:
         """Scores (B, K) of the copies, and the gradient of the loss with respect to every parameter."""
@@ -55,14 +62,10 @@ class Space:
     def moved(self, unit: Unit, along: Unit, size: float) -> Unit:
         """A step of some length up the slope `along`, back in the box or ball, and what was clipped given back."""
         stepped = {
-            name: project(self.perturbation, value + size * direction(self.perturbation, along[name]))
+            name: project(self.perturbation, torch.add(value, direction(self.perturbation, along[name]), alpha=size))
             for name, value in unit.items()
         }
-        if not self.additive:
-            return stepped
-        change = self.copy(stepped).sub_(self.x)
-        scale = (255 / self.severity.clamp(min=1e-12)).view(-1, 1, 1, 1)
-        return dict.fromkeys(stepped, change * scale)
+        return {name: value.clamp_(*self._range) for name, value in stepped.items()} if self.additive else stepped
 
     def rescaled(self, unit: Unit, severity: Tensor) -> Unit:
         """Parameters found at another severity (B,), as the same change at this one where it is small enough."""
