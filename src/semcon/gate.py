@@ -161,13 +161,18 @@ def check_writable(path: Path) -> None:
 
 def _matching(record: Record, rule: Rule) -> list[Estimate]:
     """The estimates a rule speaks of: all images; the primary gauge unless it names one; every severity unless one."""
-    found = [estimate for estimate in record.estimates if speaks_of(rule, estimate, record.settings.primary)]
+    figures = record.figures()
+    found = [estimate for estimate in figures if speaks_of(rule, estimate, record.settings.primary)]
     if not found:
-        settings = record.settings
-        severities = {perturbation.name: perturbation.severities for perturbation in settings.perturbations}
-        gauges = [info.name for info in settings.gauges]
-        check_rules([rule], severities, gauges, worst=settings.worst is not None, critical=settings.critical)
-        there = {e.quantity for e in record.estimates if (e.perturbation is None) == (rule.perturbation is None)}
+        settings = [record.settings, *(record.evaluation(one.name).settings for one in record.evaluations)]
+        severities: dict[str, tuple[float, ...]] = {}
+        for one in settings:
+            for used in one.perturbations:
+                severities[used.name] = (*severities.get(used.name, ()), *used.severities)
+        gauges = [info.name for one in settings for info in one.gauges]
+        worst = any(estimate.draws == "worst" for estimate in figures)
+        check_rules([rule], severities, gauges, worst=worst, critical=any(one.critical for one in settings))
+        there = {e.quantity for e in figures if (e.perturbation is None) == (rule.perturbation is None)}
         whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
         told = ", ".join(sorted(there))
         raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {whose} it has {told}")
