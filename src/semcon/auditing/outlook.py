@@ -23,12 +23,12 @@ def seconds_per_image(subject: Subject, plan: Plan, batch: Batch) -> float:
 
     @torch.no_grad()
     def seconds(part: Batch) -> float:
-        x, ids = part.x.to(subject.device), part.ids.to(subject.device)
+        x, ids, context = part.x.to(subject.device), part.ids.to(subject.device), part.context(subject.device)
         total = plan.passes(gradients=gradients) * _timed(lambda: subject.view(x, plan.layers).logits, repeats=3)
         for trial in plan.trials:
             unit = trial.perturbation.sample(Keys(ids, plan.seed, 0, trial.name), x)
             copies = plan.copies(trial, gradients=gradients)
-            total += copies * _timed(partial(trial.perturbation, x, unit, trial.severities[-1]))
+            total += copies * _timed(partial(trial.perturbation, x, unit, trial.severities[-1], context))
         return total
 
     return 1.15 * sum(fitting(batch, seconds)) / len(batch.x)
