@@ -55,10 +55,9 @@ def frequencies(place: Tensor, centre: Tensor, height: int, width: int) -> tuple
     """
     radius = (centre + HALF_WIDTH * place[:, 0]).clamp(0, 1) * CORNER
     narrow = torch.acos((0.5 / radius.clamp_min(0.5)).clamp(-1, 1))  # the nearest to an axis that fits
-    turn = (place[:, 1] + 1) / 2 * math.pi  # half a turn: opposite frequencies are one
-    quarter = (turn / (math.pi / 2)).floor()
-    within = narrow + (turn / (math.pi / 2) - quarter) * (math.pi / 2 - 2 * narrow)
-    angle = within + quarter * (math.pi / 2)
+    quarters = 2 * (place[:, 1] + 1)  # all round: opposite frequencies are the same wave, a quarter of a cycle on
+    within = narrow + (quarters - quarters.floor()) * (math.pi / 2 - 2 * narrow)
+    angle = within + quarters.floor() * (math.pi / 2)
     rows = (radius * angle.sin() * height).round().clamp(-(height // 2), height // 2)
     columns = (radius * angle.cos() * width).round().clamp(-(width // 2), width // 2)
     return rows, torch.where((rows == 0) & (columns == 0), 1, columns)
