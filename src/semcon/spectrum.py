@@ -40,9 +40,10 @@ def basis_image(rows: Tensor, columns: Tensor, height: int, width: int) -> Tenso
     """
     down = torch.arange(height, dtype=torch.float64, device=rows.device) / height
     across = torch.arange(width, dtype=torch.float64, device=rows.device) / width
-    turns = rows.double()[:, None, None] * down[:, None] + columns.double()[:, None, None] * across
-    phase = 2 * math.pi * turns
-    return (phase.cos() + phase.sin()) / math.sqrt(height * width)
+    below, right = 2 * math.pi * rows.double()[:, None] * down, 2 * math.pi * columns.double()[:, None] * across
+    straight, turned = right.cos() + right.sin(), right.cos() - right.sin()
+    wave = below.cos()[:, :, None] * straight[:, None] + below.sin()[:, :, None] * turned[:, None]
+    return wave / math.sqrt(height * width)
 
 
 def published_norm(height: int, width: int) -> float:

@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from semcon.keyed import Keys
-from semcon.perturbations import FourierNoise, HighPass, LowPass
-from semcon.perturbations.fourier_noise import frequencies
+from semcon.perturbations import HighPass, LowPass
 from semcon.spectrum import CORNER, basis_image, published_norm
 
 SIZES = [(32, 32), (24, 40), (15, 31)]
@@ -88,31 +86,3 @@ def test_the_norm_is_the_published_one() -> None:
     assert published_norm(32, 32) == pytest.approx(4)
     assert published_norm(224, 224) == pytest.approx(15.7)
     assert 4 < published_norm(64, 64) < 15.7
-
-
-@pytest.mark.parametrize(("height", "width"), [*SIZES, (8, 8), (224, 224)])
-@pytest.mark.parametrize("centre", FourierNoise.ladder)
-def test_noise_lies_in_its_band(height: int, width: int, centre: float) -> None:
-    """To the rounding to whole cycles, half a cycle down and across; directions from all round; never the mean."""
-    place = Keys(torch.arange(2000)).signed("place", (2,)).double()
-    rows, columns = frequencies(place, torch.full((2000,), centre, dtype=torch.float64), height, width)
-    far = torch.hypot(rows / height, columns / width) / CORNER
-    slack = math.hypot(0.5 / height, 0.5 / width) / CORNER
-    least = min(math.hypot(1 / side, 0) for side in (height, width)) / CORNER
-    assert float(far.min()) >= max(0, centre - 0.0625 - slack) - 1e-9
-    assert float(far.max()) <= max(centre + 0.0625 + slack, least) + 1e-9
-    assert bool((far > 0).all())
-    assert int((rows.abs() > height // 2).sum() + (columns.abs() > width // 2).sum()) == 0
-    if height == width == 224:
-        quadrants = torch.stack([(rows * a > 0) & (columns * b > 0) for a in (-1, 1) for b in (-1, 1)])
-        assert bool((quadrants.double().mean(1) > 0.19).all())
-
-
-def test_noise_has_the_published_norm_in_every_channel_and_both_signs() -> None:
-    x = torch.full((64, 3, 32, 32), 0.5, dtype=torch.float64)
-    for severity in FourierNoise.ladder:
-        moved = FourierNoise()(x, FourierNoise().sample(Keys(torch.arange(64)), x), severity) - x
-        norms = moved.flatten(2).norm(dim=2)
-        torch.testing.assert_close(norms, torch.full_like(norms, 4.0), rtol=1e-9, atol=0)
-        signs = (moved[:, 0] * moved[:, 1]).sum(dim=(1, 2)).sign()
-        assert set(signs.tolist()) == {-1.0, 1.0}

@@ -64,8 +64,6 @@ COUNTEREXAMPLES: dict[str, tuple[Tensor, Unit, tuple[float, ...]]] = {
     # the second cosine, removed after the first, takes from the peaks that the first left
     "high_pass": (waves((0.25, 2), (0.1, 6)), {}, (0.2, 0.5)),
     "low_pass": (waves((0.25, 11), (0.1, 1)), {}, (0.8, 1.0)),
-    # every second column, then a wave: of one norm, a wave's mean size is smaller
-    "fourier_noise": (waves(), {"place": one(0.0, -1.0).view(1, 2), "sign": one(1, 1, 1)}, (0.5**0.5, 0.85)),
     "patch_shuffle": (stripes(16.0), {"order": reversed_cells()}, (3, 4)),
 }
 

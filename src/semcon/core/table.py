@@ -22,8 +22,8 @@ class SampleTable:
 
     Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm, reference,
     others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random, worst_change,
-    worst_flip, critical), draw, method, prediction, confidence, critical, censored_at; per gauge `G.change` and
-    `G.nearer`.
+    worst_flip, critical, sequence), draw (of a sequence the frame), method, prediction, confidence, critical,
+    censored_at; per gauge `G.change` and `G.nearer`.
     """
 
     images: pl.DataFrame

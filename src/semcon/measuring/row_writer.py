@@ -63,9 +63,14 @@ class RowWriter:
             frames.append(frame)
         if not frames:
             return pl.DataFrame(schema=schema)
-        whole = pl.concat(frames, how="diagonal")
-        missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in whole.columns]
-        return whole.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
+        return in_schema(pl.concat(frames, how="diagonal"), self.infos)
+
+
+def in_schema(rows: pl.DataFrame, infos: tuple[GaugeInfo, ...]) -> pl.DataFrame:
+    """Rows with some of the table's columns as rows with all of them; the rest is null."""
+    schema = SampleTable.row_schema(infos)
+    missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in rows.columns]
+    return rows.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 
 def not_finite(batch: Batch, bad: Tensor, representation: str, when: str) -> SemconError:

@@ -6,7 +6,6 @@ from semcon.perturbations.contrast import Contrast as Contrast
 from semcon.perturbations.corruption_brightness import CorruptionBrightness as CorruptionBrightness
 from semcon.perturbations.corruption_contrast import CorruptionContrast as CorruptionContrast
 from semcon.perturbations.defocus_blur import DefocusBlur as DefocusBlur
-from semcon.perturbations.fourier_noise import FourierNoise as FourierNoise
 from semcon.perturbations.gamma import Gamma as Gamma
 from semcon.perturbations.gaussian_blur import GaussianBlur as GaussianBlur
 from semcon.perturbations.gaussian_noise import GaussianNoise as GaussianNoise
