@@ -1,4 +1,4 @@
-"""A figure over two quantities as a picture: Fourier heat maps, loss surfaces. Darker is more (in dark mode lighter)."""
+"""A figure over two quantities as a picture: Fourier heat maps, loss surfaces. The more ink, the more."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def common_scale(maps: Iterable[MapRecord]) -> tuple[float, float]:
 def map_picture(one: MapRecord, scale: tuple[float, float] | None = None) -> Markup:
     """The map with both axes and a bar that tells what shades mean. Values outside the `scale` have its end's shade.
 
-    Where nothing is known the paper shows, crossed out.
+    Where nothing is known there is a plain grey.
     """
     low, high = scale or common_scale([one])
     down, across = len(one.values), max((len(row) for row in one.values), default=0)
