@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import polars as pl
 
 from semcon.core.kept import accuracy_kept
-from semcon.core.record import MapRecord, PerturbationRecord
+from semcon.core.record import Estimate, MapRecord, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Setting, TrialEvaluation
@@ -19,6 +19,7 @@ from semcon.measuring.plan import Plan, Trial
 from semcon.measuring.waves import NAME, Waves, heat_map, wave_rows
 from semcon.progress import Progress
 from semcon.report.listening import sentences
+from semcon.report.numbers import number, percent, plain
 from semcon.subject import Subject
 
 _WAVES = {"fast": (17, 1 / 3), "standard": (33, 1 / 8), "full": (33, 1 / 4)}
@@ -70,15 +71,36 @@ class Frequency(TrialEvaluation):
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """What share of accuracy the filters leave, and the Fourier heat map."""
         kept = accuracy_kept(table, seed=self.plan.seed)
-        return Conclusion(sentences(kept), (self._map(subject, table),), estimates=tuple(kept))
+        told = (*sentences(kept), *_of_bands(kept))
+        return Conclusion(told, (self._map(subject, table),), estimates=tuple(kept))
 
     def _map(self, subject: Subject, table: SampleTable) -> MapRecord:
         waves = self.waves(subject)
         errors = heat_map(table, waves).tolist()
         return MapRecord(
-            name="fourier", title="Fourier heat map",
+            name="fourier", title="Fourier heat map" + _untouched(table),
             x_label="cycles per image, across", x=(float(waves.columns[0]), float(waves.columns[-1])),
             y_label="cycles per image, down", y=(float(waves.rows[0]), float(waves.rows[-1])),
             value_label="error rate" if table.labelled else "share of changed predictions",
             values=tuple(tuple(None if math.isnan(one) else one for one in row) for row in errors),
         )  # fmt: skip
+
+
+def _untouched(table: SampleTable) -> str:
+    """What the map is to be held against."""
+    if not table.labelled:
+        return ""
+    wrong = (table.images["prediction"] != table.images["label"]).mean()
+    return f" (without a wave {number(float(wrong))})" if isinstance(wrong, float) else ""
+
+
+def _of_bands(kept: Sequence[Estimate]) -> tuple[str, ...]:
+    """Where in the spectrum noise costs most and least, if that can be told."""
+    bands = [one for one in kept if one.perturbation == NAME and one.mean is not None]
+    if not bands:
+        return ()
+    worst, best = min(bands, key=lambda one: one.mean or 0), max(bands, key=lambda one: one.mean or 0)
+    if worst.high is None or best.low is None or worst.high >= best.low:
+        return ()
+    least, most = ((f"{percent(one.mean)} about radius {plain(one.severity or 0)}") for one in (worst, best))
+    return (f"Of waves of one strength it bears some better than others: it keeps {least}, {most}.",)

@@ -24,7 +24,7 @@ class HighPass(Perturbation):
     unit = "share of the frequency radius removed, from the lowest up"
     source = "Yin et al., arXiv 1906.08988; Wang et al., arXiv 1905.13545"
     parameters = "fixed"
-    ladder = (0.05, 0.1, 0.2, 0.3, 0.5)
+    ladder = (0.05, 0.1, 0.2, 0.35, 0.5)
     maximum = 1.0
     monotone = False
     default = False

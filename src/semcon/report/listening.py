@@ -15,7 +15,7 @@ from semcon.report.reading import Reading
 
 QUANTITY = "accuracy_kept"
 NEEDED, SPARED = 0.9, 0.9  # shares kept, below and above which it is said that information counts, or does not
-_WIDTH, _LEFT, _RIGHT, _TOP, _GAP, _LINE = 640, 172, 18, 22, 13, 13
+_WIDTH, _LEFT, _RIGHT, _TOP, _GAP, _LINE = 700, 200, 110, 22, 13, 13
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ KINDS = (
     Kind("low_pass", 0.65, "coarse shape alone", "low frequencies, to 0.35 of the radius",
          "only low frequencies are left (up to 0.35 of the radius)", "listens to fine detail",
          "hardly needs fine detail"),
-    Kind("high_pass", 0.2, "fine detail alone", "high frequencies, from 0.2 of the radius",
-         "only high frequencies are left (from 0.2 of the radius)", "needs coarse shape", "goes by fine detail"),
+    Kind("high_pass", 0.35, "fine detail alone", "high frequencies, from 0.35 of the radius",
+         "only high frequencies are left (from 0.35 of the radius)", "needs coarse shape", "goes by fine detail"),
     Kind("patch_shuffle", 4.0, "texture alone", "4 x 4 cells shuffled",
          "4 x 4 cells of the image are shuffled", "listens to how parts lie to each other", "goes by texture"),
     Kind("silhouette", 1.0, "outline alone", "object black on white",
@@ -73,7 +73,7 @@ def _whole(one: Estimate) -> bool:
 def listening_figure(runs: Sequence[Reading]) -> Markup:
     """A row a kind of information, a dot a model: what share of its accuracy is left, with its interval.
 
-    A tick on each line stands where guessing would be. Empty where no run has any of them.
+    A short stroke on each line stands where guessing would be. Empty where no run has any of them.
     """
     rows = [(kind, [_found(run, kind) for run in runs]) for kind in KINDS]
     rows = [(kind, cells) for kind, cells in rows if any(cells)]
@@ -90,7 +90,7 @@ def listening_figure(runs: Sequence[Reading]) -> Markup:
         body += Markup(
             '<path class="rule" d="M0 {:g}H{:g}"/><text class="kind" x="0" y="{:.1f}">{}</text>'
             '<text class="small" x="0" y="{:.1f}">{}</text>'
-        ).format(top, _WIDTH - _RIGHT, top + height / 2 - 2, kind.title, top + height / 2 + 9, kind.note)
+        ).format(top, x.end, top + height / 2 - 2, kind.title, top + height / 2 + 9, kind.note)
         for number_, (run, one) in enumerate(zip(runs, cells, strict=True)):
             if one is not None and one.mean is not None:
                 middle = top + height / 2 + (number_ - (len(runs) - 1) / 2) * _LINE
@@ -123,7 +123,10 @@ def _axis(x: Scale, bottom: float) -> Markup:
         body += Markup(
             '<path class="{}" d="M{:.1f} {:g}V{:g}"/><text class="middle" x="{:.1f}" y="{:g}">{}</text>'
         ).format("axis" if value in (0, 1) else "rule", x(value), _TOP, bottom, x(value), bottom + 13, plain(value))
-    return body + Markup('<text class="end" x="{:g}" y="12">share of its accuracy kept</text>').format(x.end)
+    return body + Markup(
+        '<text x="0" y="12">what is left of the image</text>'
+        '<text class="end" x="{:g}" y="12">share of its accuracy kept (short stroke: by guessing)</text>'
+    ).format(x.end)
 
 
 def _cell(x: Scale, middle: float, place: int, run: Reading, one: Estimate) -> Markup:
@@ -135,7 +138,7 @@ def _cell(x: Scale, middle: float, place: int, run: Reading, one: Estimate) -> M
     clean = run.accuracy.mean if run.accuracy else None
     if clean:
         chance = x(1 / run.record.subject.outputs / clean)
-        body += Markup('<path class="level" d="M{:.1f} {:.1f}v8"/>').format(chance, middle - 4)
+        body += Markup('<path class="axis" d="M{:.1f} {:.1f}v7"/>').format(chance, middle - 3.5)
     how = f"{one.perturbation} {plain(one.severity or 0)}"
     told = f"{run.label}, {how}: {number(mean)} {interval(one.low, one.high, mean)}"
     body += Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.2"><title>{}</title></circle>').format(
