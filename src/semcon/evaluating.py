@@ -11,7 +11,7 @@ import polars as pl
 
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
-from semcon.core.record import Finding, MapRecord, PerturbationRecord
+from semcon.core.record import Estimate, Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
@@ -48,11 +48,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What an evaluation says besides its estimates: sentences for people, pictures of numbers, doubts."""
+    """What an evaluation says: sentences for people, pictures of numbers, doubts, estimates besides every table's."""
 
     verdict: tuple[str, ...] = ()
     maps: tuple[MapRecord, ...] = ()
     findings: tuple[Finding, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
 
 
 class Evaluation(ABC):

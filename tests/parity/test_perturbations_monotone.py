@@ -43,6 +43,17 @@ def fine_stripes() -> Tensor:
     return (0.5 + ((torch.arange(16) % 2).double() - 0.5) * 0.9756).expand(1, 3, 16, 16)
 
 
+def waves(*parts: tuple[float, int]) -> Tensor:
+    """A sum of cosines across 32 columns, (amplitude, cycles) each, about grey."""
+    place = torch.arange(32, dtype=torch.float64) * (2 * torch.pi / 32)
+    row = sum((size * torch.cos(cycles * place) for size, cycles in parts), torch.full_like(place, 0.5))
+    return row.expand(1, 3, 32, 32)
+
+
+def reversed_cells() -> Tensor:
+    return torch.linspace(1, -1, 1024, dtype=torch.float64)[None]
+
+
 JITTER = {"brightness.shift": one(0.76), "contrast.shift": one(0.91), "saturation.shift": one(0.87)}
 COUNTEREXAMPLES: dict[str, tuple[Tensor, Unit, tuple[float, ...]]] = {
     "translation": (stripes(8.0), {"shift": one(1.0, 0.0)}, (6.25, 12.5)),
@@ -50,6 +61,10 @@ COUNTEREXAMPLES: dict[str, tuple[Tensor, Unit, tuple[float, ...]]] = {
     "scale": (rings(), {"shift": one(1.0)}, (0.1, 0.2)),
     "color_jitter": (magenta(), {**JITTER, "hue.shift": one(-0.59)}, (0.2, 0.3)),
     "jpeg": (fine_stripes(), {}, (85, 86)),
+    # the second cosine, removed after the first, takes from the peaks that the first left
+    "high_pass": (waves((0.25, 2), (0.1, 6)), {}, (0.2, 0.5)),
+    "low_pass": (waves((0.25, 11), (0.1, 1)), {}, (0.8, 1.0)),
+    "patch_shuffle": (stripes(16.0), {"order": reversed_cells()}, (3, 4)),
 }
 
 

@@ -7,7 +7,7 @@ the batch size, the order of the images or the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import torch
@@ -52,7 +52,7 @@ class Measurement:
     def _measure(self, batch: Batch) -> SampleTable:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)
         ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
-        clean = self._clean(x, batch.positions.to(x.device), ids, labels)
+        clean = replace(self._clean(x, batch.positions.to(x.device), ids, labels), context=batch.context(x.device))
         check_finite(batch, clean.vectors)
         rows = RowWriter(self.infos, batch)
         for trial in self.plan.trials:

@@ -144,7 +144,7 @@ def _run(
     from semcon.auditing.run import run_audit
     from semcon.built import build_subject
     from semcon.evaluating import Setting
-    from semcon.loading import scan
+    from semcon.loading import mask_reader, scan
 
     allowance = settings.allowance
     check_evaluations(settings.evaluate)
@@ -160,8 +160,8 @@ def _run(
     )  # fmt: skip
     setting = Setting(
         budget=settings.budget, height=subject.canvas.height, width=subject.canvas.width, seed=settings.seed,
-        gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()), masks=hasattr(dataset, "mask"),
-        limits=limits,
+        gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
+        masks=mask_reader(dataset) is not None, limits=limits,
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,

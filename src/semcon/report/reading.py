@@ -32,6 +32,8 @@ FAMILIES = {
     "geometry": "geometry",
     "weather": "weather",
     "occlusion": "occlusion",
+    "frequency": "frequency",
+    "shape_and_texture": "shape and texture",
     "additive_ball": "additive ball",
 }
 SEVERITIES = ("issue", "warning", "note")
