@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from semcon.core.cells import PIXELS, Cells, RowIndex, read_cells
+from semcon.core.cells import OF_PATHS, PIXELS, Cells, RowIndex, read_cells
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import RATES, Figures, Key, Statistic
 from semcon.core.images import Images
-from semcon.core.medians import critical_severities, gradient_norms
+from semcon.core.medians import critical_severities, image_medians, lipschitz_constants
 from semcon.core.nearness import ReferenceTerms, reference_terms
 from semcon.core.record import Estimate, GaugeInfo
 from semcon.core.table import SampleTable
@@ -76,15 +76,16 @@ class Summary:
             yield from self.under(name)
 
     def untouched(self) -> Iterator[Figures]:
-        """What is told of the images themselves: accuracy and the gradient's norm."""
+        """What is told of the images themselves: accuracy, the gradient's norm, the curvature."""
         if self.images.labelled:
             yield self._clean_accuracy()
-        yield from gradient_norms(self.images, self._places)
+        yield from image_medians(self.images, self._places)
 
     def under(self, perturbation: str) -> Iterator[Figures]:
-        """The figures of one perturbation, its critical severity first."""
+        """The figures of one perturbation, its critical severity and its steepest slopes first."""
         rows = self._rows.of_name(perturbation)
         yield from critical_severities(self.table, rows, self.images, self._places, perturbation)
+        yield from lipschitz_constants(self.table, rows, self.images, self._places, perturbation)
         yield from self.cells(perturbation)
 
     def cells(self, perturbation: str) -> Iterator[Figures]:
@@ -164,7 +165,7 @@ class Summary:
     def _of_subsets(self, cells: Cells) -> Iterator[Figures]:
         collectors = [_CellCollector(self, cells, subset, index, slice(None)) for subset, index in self._places.items()]
         for collector in collectors:
-            for quantity in ("flip", "accuracy", "confidence_drop"):
+            for quantity in ("flip", "accuracy", "confidence_drop", *OF_PATHS):
                 collector.plain(None, quantity)
         for gauge in self.gauges:
             cells.read(gauge.name)

@@ -14,6 +14,13 @@ from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import GaugeInfo
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
+OF_IMAGES: Schema = {"input_curvature": pl.Float32}
+"""Columns of images that only some evaluations have."""
+OF_ROWS: Schema = {
+    "lipschitz": pl.Float32, "straightness": pl.Float32, "path_curvature": pl.Float32, "pixel_straightness": pl.Float32,
+    "pixel_path_curvature": pl.Float32,
+}  # fmt: skip
+"""Columns of rows that only some evaluations have."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,8 @@ class SampleTable:
 
     Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm, reference,
     others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random, worst_change,
-    worst_flip, critical), draw, method, prediction, confidence, critical, censored_at; per gauge `G.change` and
-    `G.nearer`.
+    worst_flip, worst_slope, critical), draw, method, prediction, confidence, critical, censored_at; per gauge
+    `G.change` and `G.nearer`. Besides, those of `OF_IMAGES` and `OF_ROWS` that an evaluation measures.
     """
 
     images: pl.DataFrame
@@ -31,7 +38,7 @@ class SampleTable:
     gauges: tuple[GaugeInfo, ...]
 
     def __post_init__(self) -> None:
-        for frame, schema in ((self.images, self.image_schema(self.gauges)), (self.rows, self.row_schema(self.gauges))):
+        for frame, schema in zip((self.images, self.rows), self.schemas, strict=True):
             different = [name for name, kind in schema.items() if frame.schema.get(name) != kind]
             if different:
                 name = different[0]
@@ -62,6 +69,12 @@ class SampleTable:
             schema[f"{gauge.name}.change"] = pl.Float32
             schema[f"{gauge.name}.nearer"] = pl.Int32
         return schema
+
+    @property
+    def schemas(self) -> tuple[Schema, Schema]:
+        """Column types of `images` and `rows`, with those of the additional columns that are there."""
+        images, rows = self.image_schema(self.gauges), self.row_schema(self.gauges)
+        return images | _present(OF_IMAGES, self.images.columns), rows | _present(OF_ROWS, self.rows.columns)
 
     @property
     def perturbations(self) -> list[str]:
@@ -116,8 +129,11 @@ class SampleTable:
         own = next(iter(gauges))
         try:
             whole = pl.scan_parquet(list(paths))
-            images = whole.filter(pl.col("perturbation").is_null()).select(list(cls.image_schema(own)))
-            rows = whole.filter(pl.col("perturbation").is_not_null()).select(list(cls.row_schema(own)))
+            known = whole.collect_schema().names()
+            of_images = [*cls.image_schema(own), *_present(OF_IMAGES, known)]
+            of_rows = [*cls.row_schema(own), *_present(OF_ROWS, known)]
+            images = whole.filter(pl.col("perturbation").is_null()).select(of_images)
+            rows = whole.filter(pl.col("perturbation").is_not_null()).select(of_rows)
             return cls(images.collect(), rows.collect(), own)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise _unreadable(paths[0], error) from None
@@ -126,6 +142,10 @@ class SampleTable:
         """The rows with what belongs to their image beside them, clean columns named `clean_prediction` and so on."""
         images = self.images.rename({"prediction": "clean_prediction", "confidence": "clean_confidence"})
         return self.rows.join(images, on="position", how="left")
+
+
+def _present(schema: Schema, columns: Sequence[str]) -> Schema:
+    return {name: kind for name, kind in schema.items() if name in columns}
 
 
 def _gauges(path: Path) -> tuple[GaugeInfo, ...]:
