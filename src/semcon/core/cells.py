@@ -17,7 +17,9 @@ Singles = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 Cell = tuple[float, Draws]
 PIXELS = "pixels.l2"
-OF_PATHS = ("straightness", "path_curvature", "pixel_straightness", "pixel_path_curvature")
+OF_PATHS = tuple(
+    f"{name}.{quantity}" for name in ("logits", "pixels") for quantity in ("straightness", "path_curvature")
+)
 _OF_CHANGE: dict[str, Draws] = {"random": "random", "worst_change": "worst"}
 _OF_RATES: dict[str, Draws] = {"random": "random", "worst_flip": "worst"}
 
@@ -29,7 +31,7 @@ class Cells:
     Those of a gauge are there between `read` and `forget`: all at once would be many times the rows.
 
     `draws`: rows per image, by cell. Quantities of a gauge: change, discontinuity, any_nearer_20, lipschitz (the change
-    over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy, and those of paths.
+    over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy, and the columns of paths.
     """
 
     perturbation: str
@@ -153,7 +155,7 @@ def _rates(rows: _Rows, images: Images) -> dict[tuple[str | None, str], Singles]
         label = images.labels[rows.image]
         right = np.where(label >= 0, (prediction == label).astype(np.float64), np.nan)
         values[None, "accuracy"] = rows.means(right)
-    for quantity in OF_PATHS:
-        if quantity in rows.frame.columns:
-            values[None, quantity] = rows.means(rows.column(quantity))
+    for column in OF_PATHS:
+        if column in rows.frame.columns:
+            values[None, column] = rows.means(rows.column(column))
     return values

@@ -36,7 +36,9 @@ def lipschitz_constants(
     rows = rows.filter(pl.col("draws") == "worst_slope")
     for (severity,), part in rows.group_by("severity", maintain_order=True):
         values = np.full(len(images), np.nan)
-        values[images.rows(part["position"].to_numpy())] = part["lipschitz"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        values[images.rows(part["position"].to_numpy())] = (
+            part["lipschitz"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        )
         key = Key(perturbation, float(str(severity)), "worst", None, None, "lipschitz", "all", "median")
         yield from _each(images, values, np.ones(len(values), bool), subsets, key)
 

@@ -165,8 +165,9 @@ class Summary:
     def _of_subsets(self, cells: Cells) -> Iterator[Figures]:
         collectors = [_CellCollector(self, cells, subset, index, slice(None)) for subset, index in self._places.items()]
         for collector in collectors:
-            for quantity in ("flip", "accuracy", "confidence_drop", *OF_PATHS):
+            for quantity in ("flip", "accuracy", "confidence_drop"):
                 collector.plain(None, quantity)
+            collector.paths()
         for gauge in self.gauges:
             cells.read(gauge.name)
             for collector in collectors:
@@ -207,6 +208,15 @@ class _CellCollector(Collector):
         if values is not None:
             terms = None if gauge is None or not self.summary.shared else self._terms(gauge, quantity)
             self.add(values, [Use(self._keys(gauge, quantity, "mean"), rows=self._rows(quantity), terms=terms)])
+
+    def paths(self) -> None:
+        """Straightness and curvature of what was watched along a path."""
+        for column in OF_PATHS:
+            values = self._values(None, column)
+            if values is not None:
+                name, _, quantity = column.partition(".")
+                keys = [key._replace(representation=name, distance="l2") for key in self._keys(None, quantity, "mean")]
+                self.add(values, [Use(keys)])
 
     def changes(self, gauge: GaugeInfo, *, plain: bool) -> None:
         """Both relative changes, and the `plain` one; images without a yardstick drop out of both sums."""

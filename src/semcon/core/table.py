@@ -17,8 +17,8 @@ Schema = dict[str, pl.DataType | type[pl.DataType]]
 OF_IMAGES: Schema = {"input_curvature": pl.Float32}
 """Columns of images that only some evaluations have."""
 OF_ROWS: Schema = {
-    "lipschitz": pl.Float32, "straightness": pl.Float32, "path_curvature": pl.Float32, "pixel_straightness": pl.Float32,
-    "pixel_path_curvature": pl.Float32,
+    "lipschitz": pl.Float32, "logits.straightness": pl.Float32, "logits.path_curvature": pl.Float32,
+    "pixels.straightness": pl.Float32, "pixels.path_curvature": pl.Float32,
 }  # fmt: skip
 """Columns of rows that only some evaluations have."""
 
@@ -100,11 +100,13 @@ class SampleTable:
 
     @classmethod
     def concat(cls, parts: Sequence[SampleTable]) -> SampleTable:
-        """Parts of one audit as a whole. Errors: `SemconError` for none, different gauges, or the same positions."""
+        """Parts of one audit as a whole. Errors: `SemconError` for none, different gauges or columns, the same positions."""
         if not parts:
             raise SemconError("a table needs at least one part, got none")
         if any(part.gauges != parts[0].gauges for part in parts):
             raise SemconError("these parts of a table have different gauges: they come from different audits")
+        if any(part.schemas != parts[0].schemas for part in parts):
+            raise SemconError("these parts of a table have different columns: they come from different audits")
         images = pl.concat([part.images for part in parts])
         return cls(images, pl.concat([part.rows for part in parts]), parts[0].gauges)
 

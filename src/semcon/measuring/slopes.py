@@ -14,7 +14,6 @@ from torch import Tensor
 
 from semcon.core.concepts import Perturbation, Unit
 from semcon.core.errors import SemconError
-from semcon.imaging import per_image
 from semcon.search import SearchSettings, worst_case
 from semcon.subject import Subject
 
@@ -99,21 +98,22 @@ def steepest(
 ) -> Tensor:  # fmt: skip
     """The copies (B, 3, H, W) in the ball that end the steepest chords found: see `chord`.
 
-    A lower bound on the local Lipschitz constant: gradient ascent (`semcon.search`) from keyed draws. `inner`: the
-    copies found in a smaller ball, which lie in this one too.
+    A lower bound on the local Lipschitz constant: gradient ascent (`semcon.search`) from keyed draws. `ball`: with one
+    parameter `field`, the change over the radius. `inner`: the copies found in a smaller ball, which lie in this one
+    too: the first start, so that no larger ball has a smaller bound.
     """
 
     def objective(copy: Tensor) -> Tensor:
         return chord(subject(copy), x, copy, margin, shortest=SHORTEST * radius / 255)
 
-    known = [objective(ball(x, draw(number), radius)) for number in range(max(1, settings.restarts))]
+    def start(number: int) -> Unit:
+        return draw(number) if inner is None or number else {"field": (inner - x) * (255 / radius)}
+
+    known = [objective(ball(x, start(number), radius)) for number in range(max(1, settings.restarts))]
     best = worst_case(
-        ball, x, radius, draw, objective=objective, settings=settings, gradients=subject.differentiable, known=known
+        ball, x, radius, start, objective=objective, settings=settings, gradients=subject.differentiable, known=known
     )
-    copies = ball(x, best.unit, radius)
-    if inner is None:
-        return copies
-    return torch.where(per_image(objective(inner) > best.value), inner, copies)
+    return ball(x, best.unit, radius)
 
 
 def chord(logits: Tensor, x: Tensor, copy: Tensor, margin: Margin, *, shortest: float = 0.0) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semcon.core.table import SampleTable
+from semcon.core.table import OF_ROWS, SampleTable
 from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.eye import check_finite
@@ -21,7 +21,7 @@ from semcon.measuring.slopes import Margin, centred, chord, steepest
 from semcon.search import SearchSettings
 from semcon.subject import Subject
 
-EXTRAS = ("lipschitz", "straightness", "path_curvature", "pixel_straightness", "pixel_path_curvature")
+EXTRAS = tuple(OF_ROWS)
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class SmoothPlan:
         paths = self.segments * sum(trial.draws(self.draws) for trial in self.paths)
         if not gradients:
             return 1 + paths
-        return 6 + paths + sum(self.ball_passes(number) for number in range(len(self.ball.severities)))
+        return 6 + paths + len(self.ball.severities) * self.ball_passes
 
-    def ball_passes(self, number: int) -> float:
-        """The same for the radius of this number: the search, the copy's prediction, the smaller ball's copy again."""
+    @property
+    def ball_passes(self) -> float:
+        """The same for one radius: the starts, the search, the prediction at the copy."""
         restarts = self.search.restarts
-        return max(1, restarts) + restarts * (3 * self.search.steps + 1) + 1 + (number > 0)
+        return max(1, restarts) + restarts * (3 * self.search.steps + 1) + 1
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class SmoothRun:
     def _chords(self, x: Tensor, ids: Tensor, margin: Margin, rows: RowWriter) -> None:
         ball, name, search = self.plan.ball.perturbation, self.plan.ball.name, self.plan.search
         copies = None
-        for number, radius in enumerate(self.plan.ball.severities):
+        for radius in self.plan.ball.severities:
             copies = steepest(
                 ball, self.subject, x, radius, margin, settings=search, inner=copies,
                 draw=lambda draw: ball.sample(Keys(ids, self.plan.seed, draw, name), x),
@@ -92,7 +93,7 @@ class SmoothRun:
             found = margin.share(chord(logits, x, copies, margin))
             method = search.method(ball, gradients=True, known=max(1, search.restarts))
             rows.add(name, radius, "worst_slope", 0, method, _values(logits, margin, {"lipschitz": found}))
-            self.advance(len(x) * self.plan.ball_passes(number))
+            self.advance(len(x) * self.plan.ball_passes)
 
     def _path(self, batch: Batch, x: Tensor, keys: Keys, trial: Trial, margin: Margin, rows: RowWriter) -> None:
         unit, end = trial.perturbation.sample(keys, x), max(trial.severities)
@@ -106,8 +107,8 @@ class SmoothRun:
         if bool(bad.any()):
             raise not_finite(batch, bad, "logits", f"under {trial.name} up to severity {end:g}")
         found = {
-            "straightness": straightness(z), "path_curvature": path_curvature(z),
-            "pixel_straightness": straightness(pixels), "pixel_path_curvature": path_curvature(pixels),
+            "logits.straightness": straightness(z), "logits.path_curvature": path_curvature(z),
+            "pixels.straightness": straightness(pixels), "pixels.path_curvature": path_curvature(pixels),
         }  # fmt: skip
         values = _values(outputs[-1], margin, found)
         rows.add(trial.name, end, "random", int(keys.draw), None, values)
