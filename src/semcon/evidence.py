@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
@@ -95,4 +95,9 @@ def run_checks(evidence: Evidence) -> list[Finding]:
                     remedy="the figures stand, but this question about them is open",
                 )
             )  # fmt: skip
+    return in_order(findings)
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Issues first, notes last."""
     return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))

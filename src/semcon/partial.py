@@ -11,10 +11,44 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from semcon.core.errors import SemconError, keeping
 from semcon.core.table import SampleTable
+
+PARTS = "parts"
+
+
+@dataclass(frozen=True)
+class TableParts:
+    """One table while it grows, in a folder of its own."""
+
+    folder: Path
+
+    def table(self) -> SampleTable:
+        """Everything measured, in the order of the data. Errors: `SemconError` before the first part."""
+        return SampleTable.load(*self._paths())
+
+    def done(self) -> set[int]:
+        """Positions of the images whose rows are on disk."""
+        return set(self.table().images["position"].to_list()) if self._paths() else set()
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.parquet"))
+
+    def add(self, part: SampleTable) -> None:
+        """Write one part; it appears whole or not at all."""
+        first = int(part.images["position"][0])
+        target = self.folder / f"part-{first:09d}.parquet"
+        temporary = target.with_suffix(".tmp")
+        try:
+            with keeping(self.folder.parent.parent):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                part.save(temporary)
+                os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class PartialRun:
@@ -28,36 +62,12 @@ class PartialRun:
         if not self.new:
             self._check_same(settings)
         with self.gone_if_empty(), keeping(self.folder):
-            self.parts.mkdir(parents=True, exist_ok=True)
+            (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
             _write(self.folder / "settings.json", text.encode())
 
-    @property
-    def parts(self) -> Path:
-        """Where the table's parts lie."""
-        return self.folder / "parts"
-
-    def table(self) -> SampleTable:
-        """Everything measured, in the order of the data. Errors: `SemconError` before the first part."""
-        return SampleTable.load(*self._paths())
-
-    def done(self) -> set[int]:
-        """Positions of the images whose rows are on disk."""
-        return set(self.table().images["position"].to_list()) if self._paths() else set()
-
-    def _paths(self) -> list[Path]:
-        return sorted(self.parts.glob("part-*.parquet"))
-
-    def add(self, part: SampleTable) -> None:
-        """Write one part; it appears whole or not at all."""
-        first = int(part.images["position"][0])
-        target = self.parts / f"part-{first:09d}.parquet"
-        temporary = target.with_suffix(".tmp")
-        try:
-            with keeping(self.folder):
-                part.save(temporary)
-                os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    def parts(self, name: str) -> TableParts:
+        """Where the table of one evaluation grows."""
+        return TableParts(self.folder / PARTS / name)
 
     @contextmanager
     def gone_if_empty(self) -> Iterator[None]:
@@ -65,14 +75,14 @@ class PartialRun:
         try:
             yield
         except BaseException:
-            if self.new and not self._paths():
+            if self.new and not any((self.folder / PARTS).rglob("*.parquet")):
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
     def finish(self) -> Path:
         """Drop the parts and take the final name. Errors: `SemconError` saying where the run is, where that fails."""
         try:
-            shutil.rmtree(self.parts)
+            shutil.rmtree(self.folder / PARTS)
             (self.folder / "settings.json").unlink()
             os.replace(self.folder, self.final)
         except OSError as error:

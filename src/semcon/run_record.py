@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -28,11 +28,13 @@ _NAMED = ("quantity", "perturbation", "subset", "draws")
 class RunRecord:
     """The record of a run and the folder it lies in: `record.json`, `rows.parquet`, `gallery/`, `report.html`.
 
-    `keeper`: what must live as long as the record (a temporary folder).
+    `evaluation`: which one this is the record of; each has a table of its own. `keeper`: what must live as long as the
+    record (a temporary folder).
     """
 
     record: Record
     folder: Path
+    evaluation: str = "continuity"
     keeper: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -43,7 +45,16 @@ class RunRecord:
     @cached_property
     def samples(self) -> SampleTable:
         """The rows as they were measured, read when first wanted."""
-        return SampleTable.load(self.folder / "rows.parquet")
+        return SampleTable.load(self.folder / table_file(self.evaluation))
+
+    def of(self, evaluation: str) -> RunRecord:
+        """This run as if it had made one evaluation alone: its estimates, rows, perturbations.
+
+        Errors: `UnknownNameError` for one that was not made.
+        """
+        if evaluation == self.evaluation:
+            return self
+        return replace(self, record=self.record.evaluation(evaluation), evaluation=evaluation)
 
     def rows(self) -> pl.DataFrame:
         """One row per image, perturbation, severity and draw, with what belongs to the image beside it."""
@@ -106,6 +117,11 @@ class RunRecord:
         head = "<tr><th></th><th>relative change</th><th>flips</th><th>accuracy</th></tr>"
         caption = f"{escape(run.label)} on {escape(self.record.data.name)}"
         return f"<table><caption>{caption}</caption>{head}{rows}</table>"
+
+
+def table_file(evaluation: str) -> str:
+    """Where a run folder keeps the rows of an evaluation."""
+    return "rows.parquet" if evaluation == "continuity" else f"{evaluation}.parquet"
 
 
 def write_page(page: str, path: Path) -> Path:

@@ -402,11 +402,11 @@ def test_an_existing_run_is_never_touched(place, folder, run):
 
 def test_an_interrupted_audit_goes_on_and_ends_as_if_it_had_not_been(place, folder, run, tmp_path, monkeypatch):
     """Ctrl-C after the second part: no run under the final name; --resume gives the uninterrupted rows."""
-    from semcon.evaluations import continuity
-    from semcon.partial import PartialRun
+    from semcon.measuring import two_passes
+    from semcon.partial import TableParts
 
-    monkeypatch.setattr(continuity, "KEEP_EVERY", 0.0)
-    add, parts = PartialRun.add, []
+    monkeypatch.setattr(two_passes, "KEEP_EVERY", 0.0)
+    add, parts = TableParts.add, []
 
     def interrupted(self, part):
         if len(parts) == 2:
@@ -414,13 +414,13 @@ def test_an_interrupted_audit_goes_on_and_ends_as_if_it_had_not_been(place, fold
         parts.append(part)
         add(self, part)
 
-    monkeypatch.setattr(PartialRun, "add", interrupted)
+    monkeypatch.setattr(TableParts, "add", interrupted)
     arguments = ("audit", place.model, place.data, *QUICK, "--batch-size", 8, "--out", tmp_path / "run")
     code, _, err = run(*arguments)
     assert code == 130
     assert "--resume" in err
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(PartialRun, "add", add)
+    monkeypatch.setattr(TableParts, "add", add)
     code, _, err = run(*arguments)
     assert code == 2
     assert "unfinished" in err

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import repair_parts as parts
-from semcon.auditing.gauges import choose_gauges
+from semcon.measuring.gauges import choose_gauges
 from semcon.canvas import Canvas
 from semcon.core.errors import SemconError
 from semcon.core.registry import load

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from semcon.core.concepts import Dataset
+from semcon.evaluating import Evaluation
 from semcon.labelling import check_labels, outputs_of_classes
 from semcon.loading import Batch, Scan, batches, fingerprint
-from semcon.measuring.plan import Plan
 from semcon.measuring.references import Index
 from semcon.subject import Subject
 
@@ -21,14 +21,13 @@ from semcon.subject import Subject
 class Request:
     """What a recipe decides about an audit besides the subject and the data.
 
-    `plan` comes without gauges: they depend on the network. `layers`: None chooses stages. `out`: the run folder.
-    `accept`: told of the settled plan before anything is measured; may raise.
+    `evaluations`: by name, as planned; at least one. `out`: the run folder. `accept`: told of the settled evaluations
+    before anything is measured; may raise.
     """
 
-    plan: Plan
+    evaluations: Mapping[str, Evaluation]
     out: Path
-    layers: tuple[str, ...] | None = None
-    gauges: tuple[tuple[str, str], ...] | None = None
+    seed: int = 0
     classes_given: bool = False
     budget: str = "fast"
     limit: int | None = None
@@ -36,7 +35,7 @@ class Request:
     workers: int | None = None
     resume: bool = False
     command: str = ""
-    accept: Callable[[Plan], None] = lambda _: None
+    accept: Callable[[Mapping[str, Evaluation]], None] = lambda _: None
 
 
 class Material:

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from semcon.evaluating import Evaluation, TrialEvaluation
 from semcon.keyed import Keys
 from semcon.loading import Batch, Scan
 from semcon.measuring.fitting import fitting
-from semcon.measuring.plan import Plan
-from semcon.report.numbers import counted
+from semcon.report.numbers import counted, words
 from semcon.subject import Subject
 
 
-def seconds_per_image(subject: Subject, plan: Plan, batch: Batch) -> float:
+def seconds_per_image(subject: Subject, evaluation: Evaluation, batch: Batch) -> float:
     """What an image will take: the model's passes and every perturbation, each timed on a few images."""
-    gradients = subject.differentiable
+    plan = evaluation.plan if isinstance(evaluation, TrialEvaluation) else None
+    layers = plan.layers if plan else ()
 
     @torch.no_grad()
     def seconds(part: Batch) -> float:
         x, ids = part.x.to(subject.device), part.ids.to(subject.device)
-        total = plan.passes(gradients=gradients) * _timed(lambda: subject.view(x, plan.layers).logits, repeats=3)
-        for trial in plan.trials:
-            unit = trial.perturbation.sample(Keys(ids, plan.seed, 0, trial.name), x)
-            copies = plan.copies(trial, gradients=gradients)
+        total = evaluation.passes(subject) * _timed(lambda: subject.view(x, layers).logits, repeats=3)
+        for trial in plan.trials if plan else ():
+            unit = trial.perturbation.sample(Keys(ids, plan.seed if plan else 0, 0, trial.name), x)
+            copies = plan.copies(trial, gradients=subject.differentiable) if plan else 0
             total += copies * _timed(partial(trial.perturbation, x, unit, trial.severities[-1]))
         return total
 
@@ -44,14 +45,22 @@ def _timed(work: Callable[[], Tensor], repeats: int = 1) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def outlook(subject: Subject, plan: Plan, scan: Scan, seconds: float, done: int) -> str:
-    """What an audit says of itself before it starts."""
+def outlook(subject: Subject, evaluations: Mapping[str, Evaluation], scan: Scan, seconds: float, done: int) -> str:
+    """What an audit says of itself before it starts. `done`: images that all evaluations have measured before."""
     minutes = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
-    copies = sum(len(trial.severities) * trial.draws(plan.draws) for trial in plan.trials)
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
-    return (
-        f"{subject.name}: {copies} {'copy' if copies == 1 else 'copies'} of each of {counted(len(scan.ids), 'image')}"
-        f"{resumed}{bad}, "
-        f"under {counted(len(plan.trials), 'perturbation')}, on {subject.device}: about {minutes}"
-    )
+    images = f"{counted(len(scan.ids), 'image')}{resumed}{bad}"
+    return f"{subject.name}: {_looks(evaluations, images)}, on {subject.device}: about {minutes}"
+
+
+def _looks(evaluations: Mapping[str, Evaluation], images: str) -> str:
+    """How many copies under how many perturbations, and the names of the evaluations where there are more."""
+    trials = [one.plan for one in evaluations.values() if isinstance(one, TrialEvaluation)]
+    copies = sum(len(trial.severities) * trial.draws(plan.draws) for plan in trials for trial in plan.trials)
+    perturbations = sum(len(plan.trials) for plan in trials)
+    names = "" if list(evaluations) == ["continuity"] else f", for {', '.join(map(words, evaluations))}"
+    if not copies:
+        return f"{images}{names}"
+    told = f"{copies} {'copy' if copies == 1 else 'copies'} of each of {images}"
+    return f"{told}, under {counted(perturbations, 'perturbation')}{names}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from semcon.auditing.material import Material, Request
 from semcon.core.record import (
     CanvasRecord,
     DataRecord,
-    PerturbationRecord,
     SearchRecord,
     SettingsRecord,
     SubjectRecord,
 )
 from semcon.core.table import SampleTable
-from semcon.measuring.plan import Plan
+from semcon.evaluating import Evaluation, TrialEvaluation
+from semcon.measuring.plan import PRIMARY, Plan
 from semcon.subject import Subject
 
 
@@ -40,20 +41,16 @@ def data_record(material: Material) -> DataRecord:
 
 
 def settings_record(
-    plan: Plan, request: Request, table: SampleTable, idle: tuple[str, ...], version: int
-) -> SettingsRecord:
-    """What was measured."""
-    perturbations = [
-        PerturbationRecord(
-            name=trial.name, family=trial.perturbation.family, unit=trial.perturbation.unit,
-            source=trial.perturbation.source, kind=trial.perturbation.kind, parameters=trial.perturbation.parameters,
-            version=trial.perturbation.version, severities=trial.severities, draws=trial.draws(plan.draws),
-        )
-        for trial in plan.trials
-    ]  # fmt: skip
+    evaluations: Mapping[str, Evaluation], request: Request, table: SampleTable | None
+) -> SettingsRecord:  # fmt: skip
+    """What continuity measured; `table`: its own."""
+    continuity = evaluations.get("continuity")
+    plan = continuity.plan if isinstance(continuity, TrialEvaluation) else Plan((), (), seed=request.seed)
     return SettingsRecord(
         seed=plan.seed, draws=plan.draws, budget=request.budget, limit=request.limit, gradient_norm=plan.gradient_norm,
         critical=plan.critical, worst=None if plan.worst is None else SearchRecord(**asdict(plan.worst)),
-        evaluation_version=version, primary=plan.primary.name, perturbations=tuple(perturbations), inert=idle,
-        gauges=table.gauges, command=request.command,
+        evaluation_version=continuity.version if continuity else 1, primary=PRIMARY,
+        perturbations=continuity.attempts() if continuity else (),
+        inert=continuity.idle if isinstance(continuity, TrialEvaluation) else (),
+        gauges=table.gauges if table else (), command=request.command,
     )  # fmt: skip

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from semcon import __version__
 from semcon.auditing.gallery import Gallery
-from semcon.auditing.gauges import choose_gauges, inert
 from semcon.auditing.material import Material, Request
 from semcon.auditing.outlook import outlook, seconds_per_image
 from semcon.auditing.records import data_record, settings_record, subject_record
 from semcon.core.concepts import Dataset
-from semcon.core.errors import SemconError, keeping
+from semcon.core.errors import keeping
 from semcon.core.profile import profile
-from semcon.core.record import (
-    Record,
-    TimingRecord,
-    write_record,
-)
+from semcon.core.record import EvaluationRecord, GalleryEntry, Record, TimingRecord, write_record
 from semcon.core.summary import summarise
+from semcon.core.table import SampleTable
 from semcon.core.verdict import verdict
 from semcon.environment import environment
-from semcon.evaluations.continuity import Continuity
-from semcon.evidence import Evidence, run_checks
+from semcon.evaluating import Conclusion, Evaluation, Looked, TrialEvaluation
+from semcon.evidence import Evidence, in_order, run_checks
 from semcon.labelling import check_names
 from semcon.loading import Batch, Scan
-from semcon.measuring.plan import Plan
+from semcon.measuring.plan import PRIMARY
 from semcon.partial import PartialRun
 from semcon.progress import Progress
-from semcon.run_record import RunRecord
+from semcon.run_record import RunRecord, table_file
 from semcon.subject import Subject
 
 PROBE = 256
@@ -42,83 +39,124 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     check_names(subject.classes, subject.outputs)
     material = Material(subject, dataset, scan, request)
     probe = material.one(range(min(PROBE, len(scan.ids))))
-    plan, left_out = _settled(subject, probe, request)
-    request.accept(plan)
-    folder = PartialRun(request.out, _settings(subject, material, plan), resume=request.resume)
-    done = folder.done()
-    few = probe.part(slice(min(32, material.batch_size)))
-    evaluation = Continuity(plan)
+    evaluations = {name: one.settled(subject, probe) for name, one in request.evaluations.items()}
+    request.accept(evaluations)
+    folder = PartialRun(request.out, _settings(subject, material, evaluations), resume=request.resume)
     with folder.gone_if_empty():
-        estimated = seconds_per_image(subject, plan, few) * (len(scan.ids) - len(done))
-        progress.say(outlook(subject, plan, scan, estimated, len(done)))
-        eye, references = evaluation.run(
-            subject, material.index, material.read, skip=done, keep=folder.add, progress=progress
-        )
-    table = folder.table()
+        estimated = _announced(subject, evaluations, material, probe, folder, progress)
+        measured = [_measured(name, one, subject, material, folder, progress) for name, one in evaluations.items()]
     names = material.output_names()
-    estimates = summarise(table, seed=plan.seed, primary=plan.primary.name, class_names=names)
-    families = {trial.name: trial.perturbation.family for trial in plan.trials}
-    rows = profile(table, families, seed=plan.seed, primary=plan.primary.name)
+    main = measured[0]
+    estimates = summarise(main.table, seed=request.seed, primary=PRIMARY, class_names=names)
+    families = {one.name: one.family for one in main.evaluation.attempts()}
+    continuity = main.name == "continuity"
+    rows = profile(main.table, families, seed=request.seed, primary=PRIMARY) if continuity else []
+    others = [_concluded(one, subject, probe, request.seed, names) for one in measured if one.name != "continuity"]
+    plan = main.evaluation.plan if isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(
         Evidence(
-            subject=subject, probe=probe, table=table, estimates=estimates, labels_known=material.index.labelled,
-            unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad, inert=left_out,
+            subject=subject, probe=probe, table=main.table, estimates=estimates,
+            labels_known=material.index.labelled,
+            unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad,
+            inert=main.evaluation.idle if isinstance(main.evaluation, TrialEvaluation) else (),
             changing=material.changing(),
-            worst=plan.worst is not None, batch_size=material.batch_size,
+            worst=plan is not None and plan.worst is not None, batch_size=material.batch_size,
         )
-    )  # fmt: skip
-    gallery = Gallery(eye, references, table, material.one, names, folder.folder / "gallery").make()
+    ) + [finding for _, conclusion in others for finding in conclusion.findings]  # fmt: skip
+    gallery: list[GalleryEntry] = []
+    if continuity and main.looked is not None:
+        gallery = Gallery(*main.looked, main.table, material.one, names, folder.folder / "gallery").make()
     seconds = time.perf_counter() - began
-    forwards = round(plan.passes(gradients=subject.differentiable) * len(scan.ids))
+    forwards = round(sum(one.passes(subject) for one in evaluations.values()) * len(scan.ids))
+    codes = [finding.code for finding in findings]
     record = Record(
         semcon=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         subject=subject_record(subject),
         data=data_record(material),
-        settings=settings_record(plan, request, table, left_out, evaluation.version),
+        settings=settings_record(evaluations, request, main.table if continuity else None),
         environment=environment(subject),
         timing=TimingRecord(
             seconds=seconds, estimated_seconds=estimated, images_per_second=forwards / seconds, forward_images=forwards
         ),
-        estimates=tuple(estimates),
+        estimates=tuple(one for one in estimates if continuity or one.perturbation is None),
         profile=tuple(rows),
-        findings=tuple(findings),
-        verdict=verdict(estimates, rows, [finding.code for finding in findings]),
+        findings=tuple(in_order(findings)),
+        verdict=verdict(estimates, rows, codes) if continuity else (),
         gallery=tuple(gallery),
+        evaluations=tuple(one for one, _ in others),
     )
     subject.release()
     with keeping(folder.folder):
-        table.save(folder.folder / "rows.parquet")
+        for one in measured:
+            one.table.save(folder.folder / table_file(one.name))
     write_record(record, folder.folder)
     RunRecord(record, folder.folder).report()
     return RunRecord(record, folder.finish())
 
 
-def _settled(subject: Subject, probe: Batch, request: Request) -> tuple[Plan, tuple[str, ...]]:
-    """The plan with this network's gauges and without the perturbations that leave these images as they are."""
-    plan = replace(request.plan, gauges=tuple(choose_gauges(subject, request.layers, request.gauges)))
-    idle = tuple(trial.name for trial in plan.trials if inert(trial, probe, plan.seed, subject.device))
-    kept = tuple(trial for trial in plan.trials if trial.name not in idle)
-    if not kept:
-        raise SemconError(f"no perturbation changes these images: {', '.join(idle)} leave them as they are")
-    return replace(plan, trials=kept), idle
+@dataclass(frozen=True)
+class _Measured:
+    """One evaluation with its rows; `looked`: what a gallery is made with."""
+
+    name: str
+    evaluation: Evaluation
+    table: SampleTable
+    looked: Looked | None
+    seconds: float
 
 
-def _settings(subject: Subject, material: Material, plan: Plan) -> dict[str, object]:
+def _announced(
+    subject: Subject, evaluations: Mapping[str, Evaluation], material: Material, probe: Batch, folder: PartialRun,
+    progress: Progress,
+) -> float:  # fmt: skip
+    """Tell what is going to happen. Returns the seconds that it should take."""
+    few = probe.part(slice(min(32, material.batch_size)))
+    images = len(material.scan.ids)
+    done = {name: len(folder.parts(name).done()) for name in evaluations}
+    seconds = sum(seconds_per_image(subject, one, few) * (images - done[name]) for name, one in evaluations.items())
+    progress.say(outlook(subject, evaluations, material.scan, seconds, min(done.values())))
+    return seconds
+
+
+def _measured(
+    name: str, evaluation: Evaluation, subject: Subject, material: Material, folder: PartialRun, progress: Progress
+) -> _Measured:
+    began = time.perf_counter()
+    parts = folder.parts(name)
+    looked = evaluation.run(
+        subject, material.index, material.read, skip=parts.done(), keep=parts.add, progress=progress
+    )
+    return _Measured(name, evaluation, parts.table(), looked, time.perf_counter() - began)
+
+
+def _concluded(
+    one: _Measured, subject: Subject, probe: Batch, seed: int, names: Sequence[str]
+) -> tuple[EvaluationRecord, Conclusion]:
+    """What the record keeps of an evaluation besides continuity."""
+    began = time.perf_counter()
+    conclusion = one.evaluation.conclude(subject, one.table, probe)
+    record = EvaluationRecord(
+        name=one.name, question=one.evaluation.question, version=one.evaluation.version,
+        seconds=one.seconds + time.perf_counter() - began, settings=one.evaluation.settings(),
+        perturbations=one.evaluation.attempts(), gauges=one.table.gauges,
+        inert=one.evaluation.idle if isinstance(one.evaluation, TrialEvaluation) else (),
+        estimates=tuple(summarise(one.table, seed=seed, primary=PRIMARY, class_names=names)),
+        verdict=conclusion.verdict, maps=conclusion.maps,
+    )  # fmt: skip
+    return record, conclusion
+
+
+def _settings(subject: Subject, material: Material, evaluations: Mapping[str, Evaluation]) -> dict[str, object]:
     """What must not change between an audit and its resumption."""
     return {
         "model": [subject.source, subject.fingerprint, subject.mean, subject.std, subject.channels],
         "canvas": asdict(subject.canvas),
         "precision": subject.precision,
         "data": material.fingerprint,
-        "seed": plan.seed,
-        "draws": plan.draws,
-        "perturbations": [
-            [trial.name, trial.perturbation.version, trial.severities, trial.ladder] for trial in plan.trials
-        ],
-        "gauges": [gauge.name for gauge in plan.gauges],
-        "worst": None if plan.worst is None else asdict(plan.worst),
-        "critical": plan.critical,
-        "gradient_norm": plan.gradient_norm,
-        "version": Continuity.version,
+        **{
+            key if name == "continuity" else f"{name} {key}": value
+            for name, one in evaluations.items()
+            for key, value in one.settings().items()
+        },
     }

@@ -22,6 +22,7 @@ def audit(
     perturb: Annotated[
         list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]]; all perturbations by default.")
     ] = None,
+    evaluate: str = "continuity",
     layers: str | None = None,
     gauges: str | None = None,
     draws: flags.Number = None,
@@ -46,6 +47,8 @@ def audit(
 
     Parameters
     ----------
+    evaluate: str
+        Evaluations, as continuity,corruption; `semcon list evaluations` has them all.
     layers: str
         Module names to look at besides, as layer1,layer2; stages of the network by default; "none" for none.
     gauges: str
@@ -77,10 +80,10 @@ def audit(
     with redirect_stdout(sys.stderr):  # what the model or the data print
         record = measure(
             model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
-            layers=flags.names(layers), gauges=flags.names(gauges), draws=draws, worst=worst, budget=budget,
-            limit=limit, batch_size=batch_size, workers=workers, device=device or "auto", precision=precision or "32",
-            seed=seed, name=name, skip_bad=skip_bad, resume=resume,
-            out=out or default_folder(model, data, name, resume=resume), progress=Terminal(),
+            evaluate=flags.names(evaluate) or (), layers=flags.names(layers), gauges=flags.names(gauges),
+            draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,
+            device=device or "auto", precision=precision or "32", seed=seed, name=name, skip_bad=skip_bad,
+            resume=resume, out=out or default_folder(model, data, name, resume=resume), progress=Terminal(),
             command=output.command_line(), rules=rules,
         )  # fmt: skip
     output.told(record, json=json)

@@ -31,7 +31,8 @@ class Cells:
     Those of a gauge are there between `read` and `forget`: all at once would be many times the rows.
 
     `draws`: rows per image, by cell. Quantities of a gauge: change, discontinuity, any_nearer_20, lipschitz (the change
-    over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy, and the columns of paths.
+    over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy, and the
+    columns of paths.
     """
 
     perturbation: str

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from semcon.core.errors import SemconError
+from semcon.core.errors import SemconError, UnknownNameError
 
 SCHEMA = 1
 
@@ -37,6 +37,12 @@ class Estimate(Plain):
     samples: int
     censored: float | None = None
     reason: str | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What the figure is about."""
+        about = (self.perturbation, self.severity, self.draws, self.representation, self.distance)
+        return (*about, self.quantity, self.subset, self.statistic)
 
 
 class ProfileRow(Plain):
@@ -208,8 +214,41 @@ class GalleryEntry(Plain):
     files: dict[str, str]
 
 
+class MapRecord(Plain):
+    """A figure over two quantities: `values` rows from the top, each from the left; `x`, `y`: what its ends are."""
+
+    name: str
+    title: str
+    x_label: str
+    x: tuple[float, float]
+    y_label: str
+    y: tuple[float, float]
+    value_label: str
+    values: tuple[tuple[float | None, ...], ...]
+
+
+class EvaluationRecord(Plain):
+    """One evaluation besides continuity; its rows are in `NAME.parquet`. `settings`: what they depend on."""
+
+    name: str
+    question: str
+    version: int
+    seconds: float
+    settings: dict[str, Any]
+    perturbations: tuple[PerturbationRecord, ...]
+    gauges: tuple[GaugeInfo, ...]
+    inert: tuple[str, ...]
+    estimates: tuple[Estimate, ...]
+    verdict: tuple[str, ...]
+    maps: tuple[MapRecord, ...] = ()
+
+
 class Record(Plain):
-    """Everything about a run but its rows."""
+    """Everything about a run but its rows.
+
+    `estimates`, `profile`, `gallery` and the settings' perturbations are continuity's; without it they are empty, but
+    for what is told of the untouched images.
+    """
 
     schema_version: int = SCHEMA
     semcon: str
@@ -225,6 +264,31 @@ class Record(Plain):
     findings: tuple[Finding, ...]
     verdict: tuple[str, ...]
     gallery: tuple[GalleryEntry, ...]
+    evaluations: tuple[EvaluationRecord, ...] = ()
+
+    def evaluation(self, name: str) -> Record:
+        """The record as if this evaluation were all there is. Errors: `UnknownNameError`."""
+        known = {one.name: one for one in self.evaluations}
+        if name not in known:
+            raise UnknownNameError("evaluation in this run", name, known)
+        one = known[name]
+        critical = any(estimate.quantity == "critical_severity" for estimate in one.estimates)
+        settings = {
+            "perturbations": one.perturbations, "gauges": one.gauges, "inert": one.inert, "worst": None,
+            "evaluation_version": one.version, "critical": critical,
+        }  # fmt: skip
+        return self.model_copy(update={
+            "estimates": one.estimates, "profile": (), "gallery": (), "verdict": one.verdict, "evaluations": (),
+            "settings": self.settings.model_copy(update=settings),
+        })  # fmt: skip
+
+    def figures(self) -> list[Estimate]:
+        """The estimates of all evaluations, continuity's first; one that two of them have stands once."""
+        found: dict[tuple[object, ...], Estimate] = {}
+        for part in (self, *self.evaluations):
+            for estimate in part.estimates:
+                found.setdefault(estimate.key, estimate)
+        return list(found.values())
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; `schema` is the format's version."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from semcon.core.cells import OF_PATHS, PIXELS, Cells, RowIndex, read_cells
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import RATES, Figures, Key, Statistic
+from semcon.core.flicker import flicker
 from semcon.core.images import Images
 from semcon.core.medians import critical_severities, image_medians, lipschitz_constants
 from semcon.core.nearness import ReferenceTerms, reference_terms
@@ -86,6 +87,7 @@ class Summary:
         rows = self._rows.of_name(perturbation)
         yield from critical_severities(self.table, rows, self.images, self._places, perturbation)
         yield from lipschitz_constants(self.table, rows, self.images, self._places, perturbation)
+        yield from flicker(self.table, rows, self.images, perturbation)
         yield from self.cells(perturbation)
 
     def cells(self, perturbation: str) -> Iterator[Figures]:

@@ -29,8 +29,9 @@ class SampleTable:
 
     Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm, reference,
     others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random, worst_change,
-    worst_flip, worst_slope, critical), draw, method, prediction, confidence, critical, censored_at; per gauge
-    `G.change` and `G.nearer`. Besides, those of `OF_IMAGES` and `OF_ROWS` that an evaluation measures.
+    worst_flip, worst_slope, critical, sequence), draw (of a sequence the frame), method, prediction, confidence,
+    critical, censored_at; per gauge `G.change` and `G.nearer`. Besides, those of `OF_IMAGES` and `OF_ROWS` that an
+    evaluation measures.
     """
 
     images: pl.DataFrame
@@ -100,7 +101,7 @@ class SampleTable:
 
     @classmethod
     def concat(cls, parts: Sequence[SampleTable]) -> SampleTable:
-        """Parts of one audit as a whole. Errors: `SemconError` for none, different gauges or columns, the same positions."""
+        """Parts of one audit as a whole. Errors: `SemconError` for none, other gauges or columns, the same positions."""
         if not parts:
             raise SemconError("a table needs at least one part, got none")
         if any(part.gauges != parts[0].gauges for part in parts):

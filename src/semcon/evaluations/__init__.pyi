@@ -1,2 +1,4 @@
 # Written by scripts/stubs.py from the files of this folder.
 from semcon.evaluations.continuity import Continuity as Continuity
+from semcon.evaluations.corruption import Corruption as Corruption
+from semcon.evaluations.smoothness import Smoothness as Smoothness

@@ -2,79 +2,43 @@
 
 from __future__ import annotations
 
-import math
-import time
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from semcon.core.table import SampleTable
-from semcon.loading import Batch
-from semcon.measuring.eye import Eye, look_at_references
-from semcon.measuring.measure import Measurement
-from semcon.measuring.plan import Plan
-from semcon.measuring.references import Index, References, choose, gather
-from semcon.progress import Progress
+from semcon.core.concepts import Gauge
+from semcon.core.registry import available, load
+from semcon.evaluating import Setting, TrialEvaluation
+from semcon.measuring.gauges import choose_gauges
+from semcon.measuring.plan import Plan, Trial
 from semcon.subject import Subject
-
-KEEP_EVERY = 2.0  # seconds of measuring that a kill may cost
-Reader = Callable[[Sequence[int]], Iterable[Batch]]
-"""Positions in the data set -> batches, in that order."""
 
 
 @dataclass(frozen=True)
-class Continuity:
-    """Two passes: the references first, then a row per image, perturbation, severity and draw."""
+class Continuity(TrialEvaluation):
+    """The plan's perturbations, at their severities and draws.
+
+    `layers`: module names to look at; None chooses stages of the network. `pairs`: (representation, distance) in place
+    of the usual ones.
+    """
 
     question: ClassVar[str] = "How far does the output move under changes that carry no meaning?"
-    version: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
 
-    plan: Plan
+    layers: tuple[str, ...] | None = None
+    pairs: tuple[tuple[str, str], ...] | None = None
 
-    def run(
-        self,
-        subject: Subject,
-        index: Index,
-        read: Reader,
-        *,
-        skip: set[int],
-        keep: Callable[[SampleTable], None],
-        progress: Progress,
-    ) -> tuple[Eye, References]:
-        """Hand every part of the table to `keep`, leaving out the positions in `skip` (measured before)."""
-        eye = Eye(subject, self.plan)
-        references = gather(index, choose(index, self.plan.seed), subject.device)
-        with progress.task("references", total=len(references.positions)):
-            chosen = read(sorted(references.positions.tolist()))
-            infos = look_at_references(eye, _told(chosen, progress), references, progress.say)
-        every = range(len(index.ids))
-        left = array("q", (position for position in every if position not in skip)) if skip else every
-        total = self.plan.passes(gradients=subject.differentiable)
-        measurement = Measurement(eye, references, tuple(infos), progress.advance, progress.say)
-        with progress.task("measuring", total=total * len(index.ids), done=total * len(skip)):
-            _keep_often(measurement.run(read(left)), keep)
-        return eye, references
+    @classmethod
+    def planned(cls, setting: Setting) -> Self:
+        """Every perturbation of an audit at its own ladder, one draw."""
+        known = {name: load("perturbations", name)() for name in available("perturbations")}
+        limits = {name: setting.limits.get(name, float("inf")) for name in known}
+        trials = [
+            Trial(name, one, tuple(s for s in one.ladder if 0 < s <= limits[name]), limits[name])
+            for name, one in known.items()
+            if one.default
+        ]
+        return cls(Plan(tuple(trial for trial in trials if trial.severities), (), seed=setting.seed))
 
-
-def _keep_often(parts: Iterable[SampleTable], keep: Callable[[SampleTable], None]) -> None:
-    """What comes within some seconds is kept as one part; so is what is there when something stops the run."""
-    pending: list[SampleTable] = []
-    kept = -math.inf
-    try:
-        for part in parts:
-            pending.append(part)
-            if time.monotonic() - kept >= KEEP_EVERY:
-                together, pending = SampleTable.concat(pending), []
-                keep(together)
-                kept = time.monotonic()
-    finally:
-        if pending:
-            keep(SampleTable.concat(pending))
-
-
-def _told(batches: Iterable[Batch], progress: Progress) -> Iterable[Batch]:
-    for batch in batches:
-        yield batch
-        progress.advance(len(batch.x))
+    def gauges(self, subject: Subject) -> Sequence[Gauge]:
+        """Pixels, stages of the network, features, centred logits and probabilities."""
+        return choose_gauges(subject, self.layers, self.pairs)

@@ -22,20 +22,24 @@ from semcon.measuring.fitting import fitting, nothing
 from semcon.measuring.image_rows import image_frame, nullable
 from semcon.measuring.plan import Plan
 from semcon.measuring.references import References
-from semcon.measuring.row_writer import RowWriter
+from semcon.measuring.row_writer import RowWriter, in_schema
 from semcon.measuring.slopes import Margin
 from semcon.measuring.trial_run import Clean, TrialRun
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The second pass over one subject: batches in, table parts out."""
+    """The second pass over one subject: batches in, table parts out.
+
+    `more`: further rows of a batch, with some of the table's columns.
+    """
 
     eye: Eye
     references: References
     infos: tuple[GaugeInfo, ...]
     advance: Callable[[float], None] = nothing
     note: Callable[[str], None] = nothing
+    more: Callable[[Batch], pl.DataFrame] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -56,7 +60,10 @@ class Measurement:
         for trial in self.plan.trials:
             with torch.no_grad():
                 TrialRun(self.eye, trial, clean, rows, self.advance).record()
-        return SampleTable(self._images(batch, clean), rows.frame(), self.infos)
+        frame = rows.frame()
+        if self.more is not None:
+            frame = pl.concat([frame, in_schema(self.more(batch), self.infos)])
+        return SampleTable(self._images(batch, clean), frame, self.infos)
 
     def _clean(self, x: Tensor, positions: Tensor, ids: Tensor, labels: Tensor) -> Clean:
         norm = x.new_full((len(x),), torch.nan)

@@ -22,7 +22,8 @@ def path_curvature(points: Tensor) -> Tensor:
     """N times the mean second difference over the mean first one: (N + 1, B, D) -> (B,), 0 for an even straight path.
 
     The mean size of the acceleration over the mean speed, with the whole path as unit of time: 2 for even acceleration
-    from rest. Scaling the points, or the severity, changes nothing; jumps give at most 2 N^2 / (N - 1). NaN where the path stays.
+    from rest. Scaling the points, or the severity, changes nothing; jumps give at most 2 N^2 / (N - 1).
+    NaN where the path stays.
     """
     second = torch.linalg.vector_norm(points[2:] - 2 * points[1:-1] + points[:-2], dim=2).mean(0)
     return _moving(points, (len(points) - 1) * second / _lengths(points).mean(0))

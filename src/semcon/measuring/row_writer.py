@@ -38,7 +38,6 @@ class RowWriter:
 
     def frame(self) -> pl.DataFrame:
         """The rows of this batch, in the table's schema."""
-        schema = SampleTable.row_schema(self.infos) | {name: OF_ROWS[name] for name in self.extras}
         positions = self.batch.positions.tolist()
         labelled = self.batch.labels.numpy() >= 0
         frames: list[pl.DataFrame] = []
@@ -69,10 +68,15 @@ class RowWriter:
             )
             frames.append(frame)
         if not frames:
-            return pl.DataFrame(schema=schema)
-        whole = pl.concat(frames, how="diagonal")
-        missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in whole.columns]
-        return whole.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
+            return in_schema(pl.DataFrame(schema={"position": pl.Int64}), self.infos, self.extras)
+        return in_schema(pl.concat(frames, how="diagonal"), self.infos, self.extras)
+
+
+def in_schema(rows: pl.DataFrame, infos: tuple[GaugeInfo, ...], extras: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Rows with some of the table's columns as rows with all of them; the rest is null. `extras`: of `OF_ROWS`."""
+    schema = SampleTable.row_schema(infos) | {name: OF_ROWS[name] for name in extras}
+    missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in rows.columns]
+    return rows.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 
 def not_finite(batch: Batch, bad: Tensor, representation: str, when: str) -> SemconError:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.registry import available, load
 from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
 from semcon.recipes.sources import numbers, parse_data, parse_model, read_classes
 from semcon.recipes.trials import BUDGETS, Budget, BudgetName, parse_trials
 
 if TYPE_CHECKING:
-    from semcon.measuring.plan import Plan
+    from semcon.evaluating import Evaluation, Setting
+    from semcon.measuring.plan import Trial
     from semcon.run_record import RunRecord
 
 
@@ -36,6 +38,7 @@ class AuditRecipe(BaseModel):
     gauges: tuple[str, ...] | None = None
     draws: int | None = Field(default=None, ge=1, le=1000)
     worst: Literal["none", "search"] | None = None
+    evaluate: tuple[str, ...] = ("continuity",)
     budget: BudgetName = "fast"
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
@@ -84,6 +87,7 @@ def audit(
     worst: Literal["none", "search"] | None = None,
     critical: bool | None = None,
     gradient_norm: bool = True,
+    evaluate: str | Sequence[str] = ("continuity",),
     budget: BudgetName = "fast",
     limit: int | None = None,
     batch_size: int | None = None,
@@ -106,7 +110,8 @@ def audit(
     (N, C, H, W) in [0, 1] or uint8 with labels (N,), a Dataset, a DataLoader. `perturbations`: `"hue"`,
     `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `layers`: further outputs to look at,
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
-    in place of the usual ones; pixels.l2 and logits.l2 are always there.
+    in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
+    (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
     `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
@@ -119,6 +124,7 @@ def audit(
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
+        "evaluate": _several(evaluate),
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
@@ -137,27 +143,28 @@ def _run(
     from semcon.auditing.material import Request
     from semcon.auditing.run import run_audit
     from semcon.built import build_subject
+    from semcon.evaluating import Setting
     from semcon.loading import scan
-    from semcon.measuring.plan import Plan
-    from semcon.search import SearchSettings
 
     allowance = settings.allowance
+    check_evaluations(settings.evaluate)
     built = parse_model(model, settings.weights).build()
     dataset = parse_data(data, allowance.limit)
-    trials = parse_trials(settings.perturbations, allowance, getattr(dataset, "severity_limits", {}))
+    limits: dict[str, float] = getattr(dataset, "severity_limits", {})
+    trials = parse_trials(settings.perturbations, allowance, limits)
     with progress.task("reading", total=len(dataset)):
         scanned = scan(dataset, workers=settings.workers, skip_bad=settings.skip_bad, advance=progress.advance)
     subject = build_subject(
         built, mean=settings.mean, std=settings.std, size=settings.size, classes=settings.classes,
         device=settings.device, precision=settings.precision, common_size=scanned.common_size, name=name,
     )  # fmt: skip
-    plan = Plan(
-        trials, gauges=(), draws=allowance.draws, seed=settings.seed,
-        worst=SearchSettings() if allowance.worst == "search" else None, critical=allowance.critical,
-        gradient_norm=settings.gradient_norm,
+    setting = Setting(
+        budget=settings.budget, height=subject.canvas.height, width=subject.canvas.width, seed=settings.seed,
+        gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()), masks=hasattr(dataset, "mask"),
+        limits=limits,
     )  # fmt: skip
     request = Request(
-        plan, out, layers=settings.layers, gauges=_pairs(settings.gauges),
+        _evaluations(settings, trials, setting), out, seed=settings.seed,
         classes_given=settings.classes is not None, budget=settings.budget, limit=allowance.limit,
         batch_size=settings.batch_size, workers=settings.workers, resume=settings.resume, command=command,
         accept=partial(_check_rules, rules),
@@ -168,11 +175,64 @@ def _run(
         subject.release()
 
 
-def _check_rules(rules: Sequence[Rule], plan: Plan) -> None:
-    """Before the measurement: the rules speak of what the plan measures."""
-    severities = {trial.name: trial.severities for trial in plan.trials}
-    gauges = [gauge.name for gauge in plan.gauges]
-    check_rules(rules, severities, gauges, worst=plan.worst is not None, critical=plan.critical)
+def check_evaluations(names: Sequence[str]) -> None:
+    """Errors: `UnknownNameError` for one that does not exist; `SemconError` for none, or one given twice."""
+    known = available("evaluations")
+    if not names:
+        raise SemconError(f"name at least one evaluation, of {', '.join(known)}")
+    for number, name in enumerate(names):
+        if name not in known:
+            raise UnknownNameError("evaluation", name, known)
+        if name in names[:number]:
+            raise SemconError(f"the evaluation {name} was given twice")
+
+
+def _evaluations(settings: AuditRecipe, trials: tuple[Trial, ...], setting: Setting) -> dict[str, Evaluation]:
+    """What was asked for, continuity first: its plan is the user's, the others' follow from the budget."""
+    from semcon.evaluations.continuity import Continuity
+    from semcon.measuring.plan import Plan
+    from semcon.search import SearchSettings
+
+    allowance = settings.allowance
+    plan = Plan(
+        trials, gauges=(), draws=allowance.draws, seed=settings.seed,
+        worst=SearchSettings() if allowance.worst == "search" else None, critical=allowance.critical,
+        gradient_norm=settings.gradient_norm,
+    )  # fmt: skip
+    found: dict[str, Evaluation] = {}
+    if "continuity" in settings.evaluate:
+        found["continuity"] = Continuity(plan, layers=settings.layers, pairs=_pairs(settings.gauges))
+    for name in settings.evaluate:
+        if name != "continuity":
+            kind: type[Evaluation] = load("evaluations", name)
+            _check_needs(name, kind, setting)
+            found[name] = kind.planned(setting)
+    return found
+
+
+def _check_needs(name: str, kind: type[Evaluation], setting: Setting) -> None:
+    there = {"labels": setting.labelled, "gradients": setting.gradients, "masks": setting.masks}
+    lacking = [need for need in kind.needs if not there[need]]
+    if lacking:
+        whose = "the model has" if lacking[0] == "gradients" else "the data have"
+        raise SemconError(f"the evaluation {name} needs {lacking[0]}, and {whose} none: leave it out of --evaluate")
+
+
+def _check_rules(rules: Sequence[Rule], evaluations: Mapping[str, Evaluation]) -> None:
+    """Before the measurement: the rules speak of what will be measured."""
+    from semcon.evaluating import TrialEvaluation
+    from semcon.measuring.plan import PRIMARY
+
+    severities: dict[str, tuple[float, ...]] = {}
+    for one in evaluations.values():
+        for attempt in one.attempts():
+            severities[attempt.name] = (*severities.get(attempt.name, ()), *attempt.severities)
+    main = evaluations.get("continuity")
+    plan = main.plan if isinstance(main, TrialEvaluation) else None
+    searched = plan is None or plan.worst is not None or len(evaluations) > 1
+    critical = plan is None or plan.critical or len(evaluations) > 1
+    gauges = [gauge.name for gauge in plan.gauges] if plan else [PRIMARY]
+    check_rules(rules, severities, gauges, worst=searched, critical=critical)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

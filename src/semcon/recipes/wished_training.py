@@ -112,7 +112,7 @@ class Wished:
         write_whole(folder / FILE, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
 
     def _selection(self, student: Student) -> Selection:
-        from semcon.auditing.gauges import choose_gauges
+        from semcon.measuring.gauges import choose_gauges
         from semcon.measuring.plan import Plan
         from semcon.recipes.objectives import parse_neighbourhood
         from semcon.repairing.wish import Selection, near_trials

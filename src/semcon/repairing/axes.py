@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semcon.auditing.gauges import choose_gauges, inert
 from semcon.core.errors import SemconError
 from semcon.core.files import write_whole
 from semcon.core.record import Estimate
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
-from semcon.evaluations.continuity import Continuity
 from semcon.keyed import Keys
 from semcon.loading import Batch
+from semcon.measuring.gauges import choose_gauges, inert
 from semcon.measuring.plan import Plan, Trial
 from semcon.measuring.references import Index
+from semcon.measuring.two_passes import two_passes
 from semcon.neighbourhood import Neighbourhood
 from semcon.progress import Progress
 from semcon.repairing.request import RepairRequest
@@ -83,7 +83,7 @@ def _failing(
         tuple(trials), tuple(choose_gauges(subject, (), (("logits", "l2"),))), seed=request.seed, gradient_norm=False
     )
     parts: list[SampleTable] = []
-    Continuity(plan).run(subject, index, read, skip=set(), keep=parts.append, progress=progress)
+    two_passes(plan, subject, index, read, skip=set(), keep=parts.append, progress=progress)
     flips = {one.perturbation: one for one in _flips(SampleTable.concat(parts), plan)}
     failing = [trial for trial in trials if (flips[trial.name].low or 0) > BAD]
     bad = sorted(failing, key=lambda trial: -(flips[trial.name].mean or 0))[:AXES]

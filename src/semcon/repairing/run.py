@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semcon.auditing.gauges import choose_gauges
 from semcon.auditing.material import Request
 from semcon.auditing.run import run_audit
 from semcon.core.errors import SemconError
 from semcon.core.files import write_whole
 from semcon.core.record import read_record
 from semcon.core.training_record import read_training
+from semcon.evaluations.continuity import Continuity
 from semcon.labelling import check_names
+from semcon.measuring.gauges import choose_gauges
 from semcon.measuring.plan import Plan, Trial
 from semcon.neighbourhood import Neighbourhood
 from semcon.partial import partial_of
@@ -168,8 +169,9 @@ def _proven(
         if _audited(folder / which, subject):
             continue
         audit = Request(
-            plan, folder / which, classes_given=request.classes_given, budget=request.budget,
-            workers=request.workers, resume=True, command=request.command,
+            {"continuity": Continuity(plan)}, folder / which, seed=plan.seed,
+            classes_given=request.classes_given, budget=request.budget, workers=request.workers, resume=True,
+            command=request.command,
         )  # fmt: skip
         run_audit(subject, judged.dataset, judged.scan, audit, progress)
     subject.name, subject.weights, subject.training = own

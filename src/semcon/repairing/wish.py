@@ -16,10 +16,10 @@ from semcon.core.record import Estimate
 from semcon.core.registry import load
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
-from semcon.evaluations.continuity import Continuity
 from semcon.loading import Batch
 from semcon.measuring.plan import Plan, Trial
 from semcon.measuring.references import Index
+from semcon.measuring.two_passes import two_passes
 from semcon.neighbourhood import Neighbourhood
 from semcon.progress import Silent
 from semcon.subject import Subject
@@ -153,10 +153,7 @@ class Selection:
 
     def _measured(self, subject: Subject) -> SampleTable:
         parts: list[SampleTable] = []
-        evaluation = Continuity(self.plan)
-        evaluation.run(
-            subject, self.index, self._read, skip=set(), keep=parts.append, progress=Silent(),
-        )  # fmt: skip
+        two_passes(self.plan, subject, self.index, self._read, skip=set(), keep=parts.append, progress=Silent())
         return SampleTable.concat(parts)
 
     def _read(self, rows: Sequence[int]) -> list[Batch]:

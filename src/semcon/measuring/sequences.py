@@ -1,0 +1,108 @@
+"""Perturbation sequences: an image that changes a little from frame to frame, and how the prediction flickers.
+
+In the manner of ImageNet-P (Hendrycks and Dietterich, arXiv 1903.12261), made from the audit's own perturbations. Noise
+is drawn anew for every frame and held against the untouched image; elsewhere one parameter moves in equal steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from semcon.core.concepts import Perturbation, Unit
+from semcon.core.registry import load
+from semcon.keyed import Keys
+from semcon.loading import Batch
+from semcon.subject import Subject
+
+DRAWS = "sequence"  # in the table's column `draws`; `draw` is the frame
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """`severity`: of every frame, or of the last one where it is the severity that moves.
+
+    `moves`: "draw" (noise), "parameter" (the first unit parameter, from -1 to 1) or "severity" (from 0).
+    """
+
+    name: str
+    severity: float
+    moves: Literal["draw", "parameter", "severity"]
+
+    @property
+    def perturbation(self) -> Perturbation:
+        """What is done to each frame."""
+        return load("perturbations", self.name)()
+
+    def frames(self, x: Tensor, ids: Tensor, seed: int, count: int) -> Iterable[Tensor]:
+        """`count` frames of every image, (B, 3, H, W) each; the first of a noise sequence is the untouched image."""
+        perturbation = self.perturbation
+        for frame in range(count):
+            share = frame / (count - 1)
+            if self.moves == "draw":
+                unit = perturbation.sample(Keys(ids, seed, frame, f"sequence.{self.name}"), x)
+                yield perturbation(x, unit, self.severity if frame else 0.0)
+            elif self.moves == "severity":
+                unit = perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x)
+                yield perturbation(x, unit, self.severity * share)
+            else:
+                unit = _moved(perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x), 2 * share - 1)
+                yield perturbation(x, unit, self.severity)
+
+
+def _moved(unit: Unit, place: float) -> Unit:
+    """The first number of the first parameter at `place`, all other numbers of it at 0."""
+    name = next(iter(unit))
+    value = torch.zeros_like(unit[name])
+    value.view(len(value), -1)[:, 0] = place
+    return unit | {name: value}
+
+
+SEQUENCES = (
+    Sequence("gaussian_noise", 0.03, "draw"),
+    Sequence("speckle_noise", 0.5, "draw"),
+    Sequence("motion_blur", 1.0, "parameter"),
+    Sequence("zoom_blur", 1.0, "severity"),
+    Sequence("brightness", 0.3, "parameter"),
+    Sequence("translation", 9.0, "parameter"),
+    Sequence("rotation", 15.0, "parameter"),
+    Sequence("scale", 0.3, "parameter"),
+    Sequence("hue", 0.1, "parameter"),
+)
+"""Nine: noise, blur, light and geometry. Of the published ten, snow and tilt are missing; speckle and hue are added."""
+
+
+def frame_rows(
+    subject: Subject, batch: Batch, sequences: Iterable[Sequence], frames: int, seed: int,
+    advance: Callable[[float], None],
+) -> pl.DataFrame:  # fmt: skip
+    """A row per image, sequence and frame: position, perturbation, draws, draw (the frame), prediction."""
+    x, ids = batch.x.to(subject.device), batch.ids.to(subject.device)
+    found: list[pl.DataFrame] = []
+    for sequence in sequences:
+        predictions: list[Tensor] = []
+        with torch.no_grad():
+            for frame in sequence.frames(x, ids, seed, frames):
+                predictions.append(subject(frame).argmax(1))
+                advance(len(x))
+        found.append(_rows(sequence.name, batch, torch.stack(predictions).cpu()))
+    return pl.concat(found)
+
+
+def _rows(name: str, batch: Batch, predictions: Tensor) -> pl.DataFrame:
+    """`predictions`: (frames, B)."""
+    frames, images = predictions.shape
+    return pl.DataFrame(
+        {
+            "position": batch.positions.repeat(frames).numpy(),
+            "perturbation": [name] * (frames * images),
+            "draws": [DRAWS] * (frames * images),
+            "draw": torch.arange(frames).repeat_interleave(images).to(torch.int16).numpy(),
+            "prediction": predictions.flatten().to(torch.int32).numpy(),
+        }
+    )
