@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 
 import clouds
 from semcon.core.record import Estimate
@@ -62,9 +63,11 @@ def test_paths_are_means_over_the_draws_of_the_images_that_move():
     found = one(summarise(table), "straightness")
     rows = table.rows.filter(pl.col("perturbation") == "blur")
     values = rows.group_by("position").agg(pl.col(PATH).mean())[PATH].drop_nulls()
-    np.testing.assert_allclose(found.mean, values.mean(), rtol=1e-6)
+    assert found.mean == pytest.approx(values.mean(), rel=1e-6)
     assert (found.samples, found.severity, found.statistic, found.representation) == (N - 1, 4.0, "mean", "logits")
-    assert 0 < found.low < found.mean < found.high < 1  # pyright: ignore[reportOperatorIssue]
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low < found.mean < found.high < 1
 
 
 def test_copies_that_end_steepest_chords_are_no_cells():

@@ -32,8 +32,13 @@ class Quadratic(nn.Module):
         return self.scale * (flat @ self.w.T + ((flat - 0.5) ** 2) @ self.h.T / 2 + self.b)
 
 
-def subject(**options: float) -> Subject:
-    return Subject(Quadratic(**options), name="known", canvas=Canvas(SIDE, SIDE))
+def subject(bend: float = 0.0, scale: float = 1.0) -> Subject:
+    return Subject(Quadratic(bend, scale), name="known", canvas=Canvas(SIDE, SIDE))
+
+
+def network(model: Subject) -> Quadratic:
+    assert isinstance(model.model, Quadratic)
+    return model.model
 
 
 def images(count: int = 6) -> Tensor:
@@ -59,7 +64,7 @@ def lipschitz(model: Subject, x: Tensor, copies: Tensor) -> Tensor:
 def test_the_slope_is_the_gradient_of_the_margin_over_it():
     """Oracle: the closed form, and the difference of the two weights where nothing bends."""
     model, x = subject(bend=0.0), images()
-    net, margin = model.model, Margin.at(model, x)
+    net, margin = network(model), Margin.at(model, x)
     with torch.no_grad():
         top = net(x).topk(2, dim=1)
     norms = (net.w[top.indices[:, 0]] - net.w[top.indices[:, 1]]).norm(dim=1)
@@ -74,7 +79,7 @@ def test_a_linear_model_is_not_curved():
 def test_the_curvature_of_a_quadratic_model():
     """Oracle: |H v| over the margin, H = diag(h_top - h_second), v minus the gradient's sign over its norm."""
     model, x = subject(bend=4.0), images()
-    margin, net = Margin.at(model, x), model.model
+    margin, net = Margin.at(model, x), network(model)
     hessian = net.h[margin.top] - net.h[margin.second]
     expected = hessian.norm(dim=1) / SIZE**0.5 / margin.value
     torch.testing.assert_close(margin.curvature(model, x, 2 / 255), expected.detach(), rtol=1e-3, atol=1e-4)
@@ -83,7 +88,7 @@ def test_the_curvature_of_a_quadratic_model():
 def test_the_steepest_chord_of_a_linear_model_is_its_largest_singular_value():
     """Oracle: numpy's of the weights less their mean over classes. Any chord is below it; the search comes close."""
     model, x = subject(bend=0.0), images()
-    largest = torch.linalg.matrix_norm(centred(model.model.w.detach().T).T, ord=2)
+    largest = torch.linalg.matrix_norm(centred(network(model).w.detach().T).T, ord=2)
     values = lipschitz(model, x, found(model, x, 16.0))
     assert bool((values <= largest * (1 + 1e-4)).all())
     torch.testing.assert_close(values, largest.expand(len(x)), rtol=0.01, atol=0)
@@ -121,8 +126,9 @@ def test_scaling_the_logits_changes_no_relative_figure(factor: float):
 
 def test_without_a_margin_there_is_no_figure():
     """Equal logits: the margin is 0 and nothing can be divided by it."""
-    model = Subject(nn.Sequential(nn.Flatten(), nn.Linear(SIZE, 3, bias=False)), name="flat", canvas=Canvas(SIDE, SIDE))
-    nn.init.zeros_(model.model[1].weight)  # pyright: ignore
+    linear = nn.Linear(SIZE, 3, bias=False)
+    nn.init.zeros_(linear.weight)
+    model = Subject(nn.Sequential(nn.Flatten(), linear), name="flat", canvas=Canvas(SIDE, SIDE))
     x = images()
     margin = Margin.at(model, x)
     assert margin.slope.isnan().all()

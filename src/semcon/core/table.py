@@ -101,7 +101,7 @@ class SampleTable:
 
     @classmethod
     def concat(cls, parts: Sequence[SampleTable]) -> SampleTable:
-        """Parts of one audit as a whole. Errors: `SemconError` for none, other gauges or columns, the same positions."""
+        """Parts of one audit as a whole. Errors: `SemconError` for none, other gauges or columns, equal positions."""
         if not parts:
             raise SemconError("a table needs at least one part, got none")
         if any(part.gauges != parts[0].gauges for part in parts):

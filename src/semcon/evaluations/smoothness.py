@@ -135,8 +135,8 @@ class Smoothness(Evaluation):
             constant = _median(largest["lipschitz"])
             if constant:
                 yield (
-                    f"No certificate from the Lipschitz constant of the logits within {radius:g}/255 could reach farther "
-                    f"than {255 / (2**0.5 * constant):.0f}/255 for half of the images."
+                    f"No certificate from the Lipschitz constant of the logits within {radius:g}/255 could reach "
+                    f"farther than {255 / (2**0.5 * constant):.0f}/255 for half of the images."
                 )
         output, pixels = pl.col("logits.straightness"), pl.col("pixels.straightness")
         paths = table.rows.filter(output.is_not_null()).group_by("perturbation", maintain_order=True)
@@ -191,7 +191,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     if not subject.differentiable:
         yield Finding(
             code="smoothness-without-gradients", severity="note",
-            message="the model has no gradients: of smoothness only the paths were measured, no slopes and no curvature",
+            message="the model has no gradients: of smoothness only the paths were measured, no slopes, no curvature",
             remedy="give the network itself (a file, timm, torchvision) to have them",
         )  # fmt: skip
     if subject.precision != "32":

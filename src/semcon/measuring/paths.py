@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-STILL = 1e-5  # a path shorter than this share of its start's norm is rounding
+STILL = 1e-3  # below this share of the start's norm the bends of a path are rounding: N^2 times 4e-7 of it
 
 
 def straightness(points: Tensor) -> Tensor:
