@@ -82,17 +82,17 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     By Fourier transform. Source of the edge (d c b | a b c d | c b a): OpenCV's default border.
     """
     reach, (height, width) = kernel.shape[-1] // 2, x.shape[2:]
-    wide = x.index_select(2, _mirrored(height, reach, x.device)).index_select(3, _mirrored(width, reach, x.device))
+    wide = mirrored(mirrored(x, reach, 2), reach, 3)
     sides = [_fast(side) for side in wide.shape[2:]]
     spectrum = torch.fft.rfft2(wide, s=sides) * torch.fft.rfft2(kernel, s=sides).unsqueeze(1)
     return torch.fft.irfft2(spectrum, s=sides)[:, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
 
 
-def _mirrored(size: int, reach: int, device: torch.device) -> Tensor:
-    """The pixels of a row that goes on outside as its mirror image about the edge pixels."""
-    period = 2 * size - 2
-    place = torch.arange(-reach, size + reach, device=device).remainder(max(1, period))
-    return torch.minimum(place, period - place)
+def mirrored(x: Tensor, reach: int, dim: int) -> Tensor:
+    """The row goes on outside as its mirror image about the edge pixels, any number of times."""
+    period = 2 * x.shape[dim] - 2
+    place = torch.arange(-reach, x.shape[dim] + reach, device=x.device).remainder(max(1, period))
+    return x.index_select(dim, torch.minimum(place, (period - place).abs()))
 
 
 def _fast(size: int) -> int:
@@ -124,7 +124,7 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
 def _stretched(size: int, factor: Tensor) -> Tensor:
     """Where each of `size` pixels is read, (B, size) in [-1, 1]."""
     cut = (size / factor - 1e-3).ceil()
-    made = (cut * factor).round()
+    made = (cut * factor + 1e-4).round()  # halves up, as the published factors fall
     step = (cut - 1) / (made - 1).clamp_min(1)
     first = ((size - cut) / 2).floor() + ((made - size) / 2).floor() * step
     place = first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]

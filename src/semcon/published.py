@@ -30,7 +30,8 @@ COMMON = {
 }  # fmt: skip
 """The fifteen, by their published names: the perturbation that each is."""
 EXTRA = {
-    "speckle_noise": "speckle_noise", "gaussian_blur": "gaussian_blur", "spatter": "spatter", "saturate": "saturate",
+    "speckle_noise": "speckle_noise", "gaussian_blur": "corruption_gaussian_blur", "spatter": "spatter",
+    "saturate": "saturate",
 }  # fmt: skip
 """The four that were meant for validation."""
 _Row = TypeVar("_Row", bound=Sequence[float])
@@ -69,18 +70,12 @@ class Published:
         return torch.lerp(knots[below], knots[below + 1], (level - below)[:, None]).unbind(1)
 
 
-# Corruptions with the formula of another perturbation are five severities of it. Gaussian blur: the published widths
-# are those of a sampled and cut Gaussian (one of 0.4 px has a standard deviation of 0.284); these have equal variance.
+# Corruptions with the formula of another perturbation are five severities of it.
 _LADDERS: dict[str, dict[int, tuple[tuple[float, ...], ...]]] = {
     "gaussian_noise": {
         32: ((0.04, 0.06, 0.08, 0.09, 0.10),),
         64: ((0.04, 0.08, 0.12, 0.15, 0.18),),
         224: ((0.08, 0.12, 0.18, 0.26, 0.38),),
-    },
-    "gaussian_blur": {
-        32: ((1.9898, 4.1506, 4.894, 5.5993, 6.9997),),
-        64: ((1.6229, 2.6241, 3.4999, 4.3747, 5.2494),),
-        224: ((1.0, 1.9997, 2.9992, 3.9987, 5.9977),),
     },
     "jpeg_compression": {32: ((20, 35, 42, 50, 60),), 64: ((35, 42, 50, 60, 75),), 224: ((75, 82, 85, 90, 93),)},
 }

@@ -47,6 +47,12 @@ class RunRecord:
         """The rows as they were measured, read when first wanted."""
         return SampleTable.load(self.folder / table_file(self.evaluation))
 
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """The names of what was evaluated, continuity first."""
+        own = (self.evaluation,) if self.record.settings.perturbations else ()
+        return (*own, *(one.name for one in self.record.evaluations))
+
     def of(self, evaluation: str) -> RunRecord:
         """This run as if it had made one evaluation alone: its estimates, rows, perturbations.
 

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import repair_parts as parts
-from semcon.measuring.gauges import choose_gauges
 from semcon.canvas import Canvas
 from semcon.core.errors import SemconError
 from semcon.core.registry import load
 from semcon.keyed import Keys
 from semcon.loading import scan
+from semcon.measuring.gauges import choose_gauges
 from semcon.measuring.plan import Plan, Trial
 from semcon.neighbourhood import Neighbourhood
 from semcon.repairing.wish import Selection, Wish, near_trials

@@ -8,7 +8,7 @@ counts decisions has an exact test, adjusted for all rows of the comparison.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from rich.console import Console
 
 from semcon.comparing.mending import changed_copies
 from semcon.comparing.pairing import Paired, adjusted, paired
-from semcon.comparing.sides import Runs, Side, check_comparable, gauges, in_pairs, perturbations
+from semcon.comparing.sides import Runs, Side, check_comparable, common, gauges, in_pairs, perturbations
 from semcon.core.cost import cost_of
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError
 from semcon.report.cost import CostTable, cost_table
 from semcon.report.differences import DifferenceTable, difference_table
 from semcon.report.html import render
-from semcon.report.opening import opening
+from semcon.report.opening import evaluation_opening, opening
 from semcon.report.reading import Reading, readings
 from semcon.report.text import show
 from semcon.run_record import write_page
@@ -32,9 +32,10 @@ from semcon.run_record import write_page
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides held against each other. `labels`: what reports call them; `left_out`: what only one measured.
+    """Two sides held against each other in one evaluation. `labels`: what reports call them.
 
-    `profile`: differences by family; `overall`: over all perturbations and severities that both measured.
+    `profile`: differences by family; `overall`: over all perturbations and severities that both measured. `others`: the
+    same two sides in the other evaluations that both have.
     """
 
     first: Side
@@ -43,6 +44,17 @@ class Comparison:
     differences: tuple[Difference, ...]
     profile: tuple[Difference, ...]
     overall: tuple[Difference, ...]
+    others: tuple[Comparison, ...] = ()
+
+    @property
+    def evaluation(self) -> str:
+        """Which one."""
+        return self.first.first.evaluation
+
+    @property
+    def every(self) -> tuple[Comparison, ...]:
+        """This one and those in the other evaluations."""
+        return self, *self.others
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -58,6 +70,8 @@ class Comparison:
             for label, side in zip(self.labels, (self.first, self.second), strict=True)
             if any("chance" in finding.code for run in side.runs for finding in run.record.findings)
         ]
+        if self.evaluation != "continuity":
+            return evaluation_opening(self.evaluation, self.differences, self.overall)
         return opening(self.labels, self.differences, self.overall, at_chance)
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +84,8 @@ class Comparison:
             "estimates": [difference.to_json() for difference in self.differences],
             "profile": [difference.to_json() for difference in self.profile],
             "overall": [difference.to_json() for difference in self.overall],
+            "evaluation": self.evaluation,
+            "others": [one.to_json() for one in self.others],
         }
 
 
@@ -102,8 +118,10 @@ class SideBySide:
             difference_table(
                 one.labels, [*one.overall, *one.profile], one.differences, opening=one.opening,
                 primary=one.first.record.settings.primary, left_out=one.left_out,
+                evaluation=None if one is pair else one.evaluation,
             )
-            for one in self.comparisons
+            for pair in self.comparisons
+            for one in pair.every
         ]  # fmt: skip
 
     @cached_property
@@ -120,14 +138,18 @@ class SideBySide:
         """Write the page; `path`: a folder, or a file ending in .html."""
         target = Path(path)
         target = target if target.suffix in (".html", ".htm") else target / "report.html"
-        changed = [changed_copies(one.first, one.second, one.labels, one.differences) for one in self.comparisons]
+        changed = [
+            changed_copies(one.first, one.second, one.labels, one.differences)
+            for one in self.comparisons
+            if one.evaluation == "continuity"
+        ]
         return write_page(render(self.reading, self.tables, cost=self.cost, changed=changed), target)
 
     def to_json(self) -> dict[str, Any]:
         """The runs as each prints them, the differences from the first side, and the cost."""
         return {
             "schema": 1,
-            "opening": [sentence for one in self.comparisons for sentence in one.opening],
+            "opening": [sentence for pair in self.comparisons for one in pair.every for sentence in one.opening],
             "sides": [
                 {"name": reading.label, "runs": [run.record.subject.name for run in side.runs], "seeds": side.seeds}
                 for side, reading in zip(self.sides, self.reading, strict=True)
@@ -151,11 +173,22 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
     pairs = [in_pairs(own[0], side) for side in own[1:]]
     own = [own[0], *(second for _, second in pairs)]
     labels = [run.label for run in _readings(own)]
-    found: list[Paired] = adjusted([paired(first, second) for first, second in pairs])
-    return SideBySide(tuple(own), tuple(
-        Comparison(first, second, (labels[0], label), one.figures, one.profile, one.overall)
-        for (first, second), label, one in zip(pairs, labels[1:], found, strict=True)
-    ))  # fmt: skip
+    asked = [(pair, name) for pair in pairs for name in common(pair[0].first, pair[1].first)]
+    found: list[Paired] = adjusted(
+        [paired(first.evaluated(name), second.evaluated(name)) for (first, second), name in asked]
+    )
+    made: list[Comparison] = []
+    for pair, label in zip(pairs, labels[1:], strict=True):
+        main, *others = [
+            Comparison(
+                pair[0].evaluated(name), pair[1].evaluated(name), (labels[0], label),
+                one.figures, one.profile, one.overall,
+            )
+            for (whose, name), one in zip(asked, found, strict=True)
+            if whose is pair
+        ]  # fmt: skip
+        made.append(replace(main, others=tuple(others)))
+    return SideBySide(tuple(own), tuple(made))
 
 
 def _readings(sides: Sequence[Side]) -> list[Reading]:

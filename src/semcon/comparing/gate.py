@@ -34,10 +34,11 @@ def judge(together: SideBySide, rules: Sequence[Rule]) -> list[RuleResult]:
 def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
     """Of the perturbation where both measured it, else of the family of that name."""
     primary = comparison.first.first.record.settings.primary
-    for figures in (comparison.differences, comparison.profile):
-        found = [one for one in figures if speaks_of(rule, one, primary)]
-        if found:
-            return found
+    for part in comparison.every:
+        for figures in (part.differences, part.profile, part.overall):
+            found = [one for one in figures if speaks_of(rule, one, primary)]
+            if found:
+                return found
     families = {one.perturbation for one in comparison.profile if one.perturbation}
     check_names([side.first.record for side in (comparison.first, comparison.second)], rule, sorted(families))
     whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from semcon.comparing.corruption_error import relative_errors
 from semcon.comparing.sides import Side, gauges, output_names, perturbations
 from semcon.core.bootstrap import percentiles
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.figures import RATES, Figures, Key
+from semcon.core.flicker import QUANTITY as FLIPS
 from semcon.core.intervals import Z, difference_interval
 from semcon.core.outcomes import Counts, Outcomes, changed, outcomes
 from semcon.core.profile import in_profile, profile_of
@@ -71,13 +73,21 @@ def paired(first: Side, second: Side) -> Paired:
         if len(known) < len(figures):
             continue
         for own, part in zip(kept, known, strict=True):
-            own.append(part.take([row for row, key in enumerate(part.keys) if in_profile(key, primary)]))
+            own.append(part.take([row for row, key in enumerate(part.keys) if _kept(key, primary)]))
         found += _differences(known[: len(one)], known[len(one) :], _bad(one, name), _bad(two, name))
     everywhere = dict.fromkeys(names, OVERALL)
     profile, overall = (
         _of_profile(kept[: len(one)], kept[len(one) :], groups, primary) for groups in (families, everywhere)
     )
+    if first.first.evaluation == "corruption" and all(kept):
+        runs = [Figures.concat(own) for own in kept]
+        overall = (*relative_errors(runs[: len(one)], runs[len(one) :]), *overall)
     return Paired(tuple(found), profile, overall)
+
+
+def _kept(key: Key, primary: str) -> bool:
+    """Whether a figure is wanted again: a cell of the profile, a sequence's flicker."""
+    return in_profile(key, primary) or (key.quantity == FLIPS and key.subset == "all")
 
 
 def adjusted(all_of_them: Sequence[Paired]) -> list[Paired]:

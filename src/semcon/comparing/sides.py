@@ -20,6 +20,7 @@ from semcon.report.numbers import plain
 from semcon.run_record import RunRecord
 
 _NUMBERING = " -_.:/#0123456789"
+_BY_PERTURBATION = ("perturbations", "gauges", "version")  # compared one by one
 Runs = RunRecord | str | Path | Sequence[RunRecord | str | Path]
 
 
@@ -63,6 +64,10 @@ class Side:
         alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
         shared = names[0] if len(set(names)) == 1 else "".join(letters[0] for letters in alike).rstrip(_NUMBERING)
         return f"{shared or names[0]} ({len(names)} runs)"
+
+    def evaluated(self, evaluation: str) -> Side:
+        """The side as if its runs had made one evaluation alone."""
+        return Side(tuple(run.of(evaluation) for run in self.runs))
 
     @cached_property
     def record(self) -> Record:
@@ -125,8 +130,34 @@ def _check_seeds(first: RunRecord, second: RunRecord) -> None:
             )
 
 
+def common(first: RunRecord, second: RunRecord) -> list[str]:
+    """The evaluations that both have, in which there is something to compare."""
+    both = [name for name in first.evaluations if name in second.evaluations]
+    return [name for name in both if set(perturbations(first.of(name))) & set(perturbations(second.of(name)))]
+
+
 def check_comparable(first: RunRecord, second: RunRecord) -> None:
     """Errors: `SemconError` where images or a setting differ that figures depend on, with both values."""
+    names = common(first, second)
+    for name in names:
+        _check_settings(first.of(name), second.of(name))
+    kept = [{one.name: one.settings for one in run.record.evaluations} for run in (first, second)]
+    for name in names:
+        for key, value in kept[0].get(name, {}).items():
+            if key not in _BY_PERTURBATION and kept[1][name].get(key) != value:
+                raise _differ(first, second, f"{key} of {name}", value, kept[1][name].get(key))
+    if not names:
+        raise SemconError(f"{first.folder} and {second.folder} have no perturbation in common")
+
+
+def _differ(first: RunRecord, second: RunRecord, what: str, was: object, now: object) -> SemconError:
+    return SemconError(
+        f"{first.folder} and {second.folder} are not comparable: {what} is {was} and {now}. "
+        "Audit both with the same setting"
+    )
+
+
+def _check_settings(first: RunRecord, second: RunRecord) -> None:
     a, b = first.record, second.record
     settings: list[tuple[str, object, object]] = [
         ("canvas", _canvas(first), _canvas(second)),
@@ -149,13 +180,8 @@ def check_comparable(first: RunRecord, second: RunRecord) -> None:
             settings.append((f"scale-freeness of {gauge.name}", gauge.homogeneous, known[gauge.name]))
     for name, was, now in settings:
         if was != now:
-            raise SemconError(
-                f"{first.folder} and {second.folder} are not comparable: {name} is {was} and {now}. "
-                "Audit both with the same setting"
-            )
+            raise _differ(first, second, name, was, now)
     _check_images(first, second)
-    if not set(perturbations(first)) & set(perturbations(second)):
-        raise SemconError(f"{first.folder} and {second.folder} have no perturbation in common")
 
 
 def _check_images(first: RunRecord, second: RunRecord) -> None:

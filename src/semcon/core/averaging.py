@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from semcon.core.figures import RATES
-from semcon.core.record import Estimate, Finding, ProfileRow, Record
+from semcon.core.record import Estimate, EvaluationRecord, Finding, ProfileRow, Record
 from semcon.core.seeds import seed_reach, widened
 from semcon.core.verdict import verdict
 
@@ -43,8 +43,22 @@ def averaged_record(records: Sequence[Record], name: str) -> Record:
             for key, value in first.environment.items()
         },
         "estimates": estimates, "profile": profile, "findings": findings, "timing": timing,
-        "verdict": verdict(estimates, profile, [one.code for one in findings], primary=first.settings.primary),
+        "evaluations": tuple(_averaged_evaluations(records)),
+        "verdict": verdict(estimates, profile, [one.code for one in findings], primary=first.settings.primary)
+        if profile else (),
     })  # fmt: skip
+
+
+def _averaged_evaluations(records: Sequence[Record]) -> Iterator[EvaluationRecord]:
+    """Those that all runs have; pictures of numbers are the first run's."""
+    for one in records[0].evaluations:
+        each = [next((other for other in record.evaluations if other.name == one.name), None) for record in records]
+        known = [other for other in each if other is not None]
+        if len(known) == len(records):
+            yield one.model_copy(update={
+                "estimates": _averaged([other.estimates for other in known]),
+                "seconds": sum(other.seconds for other in known), "verdict": (),
+            })  # fmt: skip
 
 
 def _averaged(runs: Sequence[Sequence[Entry]]) -> tuple[Entry, ...]:

@@ -4,7 +4,11 @@ from semcon.perturbations.color_jitter import ColorJitter as ColorJitter
 from semcon.perturbations.contrast import Contrast as Contrast
 from semcon.perturbations.corruption_brightness import CorruptionBrightness as CorruptionBrightness
 from semcon.perturbations.corruption_contrast import CorruptionContrast as CorruptionContrast
+from semcon.perturbations.corruption_gaussian_blur import CorruptionGaussianBlur as CorruptionGaussianBlur
 from semcon.perturbations.defocus_blur import DefocusBlur as DefocusBlur
+from semcon.perturbations.elastic_transform import ElasticTransform as ElasticTransform
+from semcon.perturbations.fog import Fog as Fog
+from semcon.perturbations.frost import Frost as Frost
 from semcon.perturbations.gamma import Gamma as Gamma
 from semcon.perturbations.gaussian_blur import GaussianBlur as GaussianBlur
 from semcon.perturbations.gaussian_noise import GaussianNoise as GaussianNoise
@@ -26,6 +30,8 @@ from semcon.perturbations.saturate import Saturate as Saturate
 from semcon.perturbations.saturation import Saturation as Saturation
 from semcon.perturbations.scale import Scale as Scale
 from semcon.perturbations.shot_noise import ShotNoise as ShotNoise
+from semcon.perturbations.snow import Snow as Snow
+from semcon.perturbations.spatter import Spatter as Spatter
 from semcon.perturbations.speckle_noise import SpeckleNoise as SpeckleNoise
 from semcon.perturbations.translation import Translation as Translation
 from semcon.perturbations.zoom_blur import ZoomBlur as ZoomBlur

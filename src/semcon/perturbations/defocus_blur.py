@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
 from semcon.filtering import convolve
@@ -28,8 +29,9 @@ _WIDE = 8.0  # a radius, above which the edge of the disc is softened over five 
 class DefocusBlur(Perturbation):
     """Convolve with a disc of radius r whose edge a Gaussian of standard deviation d softens; edges are mirrored.
 
-    r runs from 3 to 10 pixels at 224 px, 0.3 to 1.5 at 32 px, where the first three levels are the softening alone.
-    Between two levels the two kernels are mixed. Source: Hendrycks and Dietterich, arXiv 1903.12261.
+    r runs from 3 to 10 pixels at 224 px, 0.3 to 1.5 at 32 px, where the first three levels are the softening alone. As
+    published, discs of 8 and 10 pixels are softened within the square about them, so that their sum is above 1. Between
+    two levels the two kernels are mixed. Source: Hendrycks and Dietterich, arXiv 1903.12261.
     """
 
     family = "blur_and_coding"
@@ -57,17 +59,24 @@ class DefocusBlur(Perturbation):
 
 
 def _kernels(height: int) -> Tensor:
-    """Of levels 0 to 5, (6, K, K), each of sum 1."""
+    """Of levels 0 to 5, (6, K, K)."""
     rows = _RADIUS_AND_SOFTNESS.rows(height)
-    reach = math.ceil(max(radius for radius, _ in rows)) + 2
-    place = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    square = place**2 + place[:, None] ** 2
-    return torch.stack([_softened((square <= radius**2).double(), radius, softness) for radius, softness in rows])
+    reach = max(_reach(radius) for radius, _ in rows)
+    return torch.stack([_kernel(radius, softness, reach) for radius, softness in rows])
 
 
-def _softened(disc: Tensor, radius: float, softness: float) -> Tensor:
-    reach = 2 if radius > _WIDE else 1
-    taps = torch.arange(-reach, reach + 1, dtype=disc.dtype)
-    weights = torch.exp(-0.5 * (taps / max(softness, 1e-3)) ** 2)
-    kernel = torch.nn.functional.conv2d(disc[None, None], (weights * weights[:, None])[None, None], padding=reach)[0, 0]
-    return kernel / kernel.sum()
+def _reach(radius: float) -> int:
+    """Of the square that a disc is drawn in."""
+    return max(int(_WIDE), math.ceil(radius))
+
+
+def _kernel(radius: float, softness: float, reach: int) -> Tensor:
+    """A disc of sum 1, softened within its square, of whose edge it is mirrored: its sum is then not quite 1."""
+    own = _reach(radius)
+    place = torch.arange(-own, own + 1, dtype=torch.float64)
+    disc = (place**2 + place[:, None] ** 2 <= radius**2).double()
+    near = 2 if radius > _WIDE else 1
+    weights = torch.exp(-0.5 * (torch.arange(-near, near + 1, dtype=disc.dtype) / max(softness, 1e-3)) ** 2)
+    weights = weights / weights.sum()
+    wide = F.pad((disc / disc.sum())[None, None], (near,) * 4, mode="reflect")
+    return F.pad(F.conv2d(wide, (weights * weights[:, None])[None, None])[0, 0], (reach - own,) * 4)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
 from semcon.filtering import sampled_gaussian
-from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
 
@@ -30,10 +29,10 @@ _LONGEST = 5  # chains of up to 2 ** 5 copies are followed; a longer one has a c
 class GlassBlur(Perturbation):
     """Gaussian blur, then rounds in which every pixel takes the value of one up to d pixels away, then the blur again.
 
-    A round visits the pixels from the last to the first and copies from the image as it then stands, so that a value can
-    travel far; those within d of an edge stay. The published code was meant to swap, but copies, as the published images
-    show. Here the chains of copies are followed all at once, which gives the very same image for the same steps. At
-    224 px sigma runs from 0.7 to 1.5 pixels, d from 1 to 4, in 1 to 3 rounds; at 32 px 0.05 to 0.4, 1, in 1 or 2.
+    A round visits the pixels from the last to the first and copies from the image as it then stands, so that a value
+    can travel far; those within d of an edge stay. The published code was meant to swap, but copies, as the published
+    images show. Here the chains of copies are followed all at once: the very same image for the same steps. At 224 px
+    sigma runs from 0.7 to 1.5 pixels, d from 1 to 4, in 1 to 3 rounds; at 32 px 0.05 to 0.4, 1, in 1 or 2.
     Between levels a last round moves a share of the pixels. Source: Hendrycks and Dietterich, arXiv 1903.12261.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -63,7 +64,7 @@ def _along(x: Tensor, boxes: int, dim: int) -> Tensor:
     """One dimension down to `boxes` and back. A pixel belongs to the box whose interval holds its centre."""
     size = x.shape[dim]
     edges = [int(box * size / boxes + 0.5) for box in range(boxes)] + [size]
-    counts = [last - first for first, last in zip(edges, edges[1:], strict=False)]
+    counts = [last - first for first, last in pairwise(edges)]
     means = x.new_tensor([1 / count for count in counts])
     shape = [1] * x.dim()
     shape[dim] = boxes

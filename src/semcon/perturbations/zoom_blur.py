@@ -26,8 +26,8 @@ _FARTHEST_AND_STEP = Published(
 class ZoomBlur(Perturbation):
     """The mean of the image and of its magnifications by 1, 1 + h, 1 + 2 h, ... 1 + z.
 
-    z runs from 0.11 to 0.3 at 224 px, in steps h of 0.01 to 0.03; 0.06 to 0.25 in steps of 0.01 at 32 px. Where z / h is
-    no whole number a last magnification counts in part. Source: Hendrycks and Dietterich, arXiv 1903.12261.
+    z runs from 0.11 to 0.3 at 224 px, in steps h of 0.01 to 0.03; 0.06 to 0.25 in steps of 0.01 at 32 px. Where z / h
+    is no whole number a last magnification counts in part. Source: Hendrycks and Dietterich, arXiv 1903.12261.
     """
 
     family = "blur_and_coding"

@@ -19,7 +19,8 @@ TITLES = {
 }
 _GROUP = {
     "flip": DECISIONS, "accuracy": DECISIONS, "critical_severity": CRITICAL, "relative_change": REPRESENTATION,
-    "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION,
+    "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION, "flip_probability": REPRESENTATION,
+    "mean_corruption_error": FIRST, "mean_flip_rate": FIRST,
 }  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def difference_rows(tables: Sequence[DifferenceTable]) -> list[tuple[str | float
 
 def difference_table(
     labels: tuple[str, str], profile: Sequence[Difference], differences: Sequence[Difference], *,
-    opening: tuple[str, ...], primary: str, left_out: Sequence[str],
+    opening: tuple[str, ...], primary: str, left_out: Sequence[str], evaluation: str | None = None,
 ) -> DifferenceTable:  # fmt: skip
     """The profile and accuracy first, then decisions, critical severities and the output, the largest first."""
     shown = [
@@ -130,9 +131,11 @@ def difference_table(
     rows = [_row(one, FIRST) for one in first] + [_row(one, _GROUP[one.quantity]) for one in rest]
     images = max((one.samples for one in differences), default=0)
     first_name, second_name = labels
+    where = f", {words(evaluation)}" if evaluation else ""
     return DifferenceTable(
-        title=f"{second_name} minus {first_name}", first=first_name, second=second_name, rows=tuple(rows),
-        caption=f"{second_name} minus {first_name}, {images} images", left_out=", ".join(left_out), opening=opening,
+        title=f"{second_name} minus {first_name}{where}", first=first_name, second=second_name, rows=tuple(rows),
+        caption=f"{second_name} minus {first_name}{where}, {images} images",
+        left_out=", ".join(left_out), opening=opening,
     )  # fmt: skip
 
 

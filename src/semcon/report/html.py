@@ -23,6 +23,8 @@ from semcon.report.depth import depth_rows, depths
 from semcon.report.differences import HEADER as DIFFERENCE_HEADER
 from semcon.report.differences import DifferenceTable, difference_rows
 from semcon.report.downloads import csv_uri
+from semcon.report.evaluations import HEADER as EVALUATION_HEADER
+from semcon.report.evaluations import EvaluationPart, evaluation_parts, evaluation_rows
 from semcon.report.meanings import MEANINGS, READING
 from semcon.report.mended import ChangedGallery
 from semcon.report.numbers import counted, duration, interval, number, plain, sentence, short, words
@@ -37,11 +39,17 @@ _MARGIN = 4_000
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page; its template is `ANCHOR.html.j2`."""
+    """One part of the page; its template is `ANCHOR.html.j2`, an evaluation's `evaluation.html.j2`."""
 
     anchor: str
     brief: str
     title: str
+    part: EvaluationPart | None = None
+
+    @property
+    def template(self) -> str:
+        """The file that draws it."""
+        return f"{'evaluation' if self.part else self.anchor}.html.j2"
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,7 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
         "profile": profile,
         "curves": groups,
         "depths": layers,
+        "parts": evaluation_parts(runs),
         "heat_maps": maps,
         "differences": differences,
         "findings": [(run.label, run.findings) for run in runs],
@@ -133,6 +142,7 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
             "curves": csv_uri(CURVE_HEADER, curve_rows(runs)),
             "depth": csv_uri(DEPTH_HEADER, depth_rows(runs)),
             "classes": csv_uri(CLASS_HEADER, class_rows(runs)),
+            "evaluations": csv_uri(EVALUATION_HEADER, evaluation_rows(runs)),
             "differences": csv_uri(DIFFERENCE_HEADER, difference_rows(differences)),
         },
     }
@@ -141,16 +151,19 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
 def _sections(runs: Sequence[Reading], context: dict[str, Any]) -> list[Section]:
     several = len(runs) > 1
     changed = any(gallery.cases for gallery in context["changed"])
+    continuity = any(run.record.settings.perturbations for run in runs)
+    parts = [(True, Section(part.name, words(part.name), part.title, part)) for part in context["parts"]]
     wanted = [
-        (True, Section("profile", "Profile", "Profiles side by side" if several else "Continuity profile")),
+        (continuity, Section("profile", "Profile", "Profiles side by side" if several else "Continuity profile")),
         (context["differences"], Section("differences", "Differences", "Paired differences")),
         (changed, Section("changed", "Mended and worse", "Mended, and got worse")),
         (context["cost"], Section("cost", "Cost", "What it cost")),
-        (True, Section("curves", "Severity", "Change against severity")),
+        *parts,
+        (continuity, Section("curves", "Severity", "Change against severity")),
         (context["depths"], Section("depth", "Layers", "Where in the network the change arises")),
         (context["heat_maps"], Section("classes", "Classes", "By class")),
         (True, Section("findings", "Findings", "Findings")),
-        (True, Section("gallery", "Gallery", "Gallery")),
+        (continuity, Section("gallery", "Gallery", "Gallery")),
         (True, Section("meanings", "Meaning", "What the figures mean")),
         (True, Section("settings", "Settings", "Settings of all runs" if several else "Settings and citation")),
     ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semcon.core.difference import LEVEL, Difference
-from semcon.report.numbers import counted, decimals, number
+from semcon.report.numbers import counted, decimals, interval, number, words
 from semcon.report.text import visible
+
+_RATIOS = {"mean_corruption_error": "mean corruption error", "mean_flip_rate": "mean flip rate along sequences"}
 
 
 def opening(
@@ -23,6 +25,43 @@ def opening(
         _seeds(labels, differences),
     )  # fmt: skip
     return tuple(sentence for sentence in found if sentence)
+
+
+def evaluation_opening(
+    evaluation: str, differences: Sequence[Difference], overall: Sequence[Difference]
+) -> tuple[str, ...]:
+    """What came out in another evaluation than continuity: over all of it, and what belongs to no severity."""
+    name = words(evaluation).capitalize()
+    told: list[str] = []
+    for one in overall:
+        if one.quantity == "accuracy" and one.difference is not None:
+            told.append(f"{name}: accuracy over all of it changed by {_points(one)}.")
+        elif one.quantity in _RATIOS and one.second is not None:
+            low, high = (None if end is None else 1 + end for end in (one.low, one.high))
+            told.append(
+                f"{name}: the {_RATIOS[one.quantity]} is {number(one.second)} {interval(low, high, one.second)} of the "
+                "first's."
+            )
+    searched = _searched(differences)
+    if searched is not None:
+        told.append(
+            f"{name}: accuracy under {words(searched.perturbation or '')} at {number(searched.severity)} changed by "
+            f"{_points(searched)}."
+        )
+    return tuple(told)
+
+
+def _points(one: Difference) -> str:
+    """`+1.0 points [+0.2, +1.8], from 0.6 to 0.61`."""
+    chance = "" if one.sign else "; chance could explain that"
+    return f"{_signed(one, 100, ' points')}, from {number(one.first)} to {number(one.second)}{chance}"
+
+
+def _searched(differences: Sequence[Difference]) -> Difference | None:
+    """Accuracy under the first attack at its middle severity."""
+    found = [one for one in differences if one.quantity == "accuracy" and one.draws == "worst" and one.subset == "all"]
+    first = [one for one in found if one.perturbation == found[0].perturbation]
+    return sorted(first, key=lambda one: one.severity or 0)[len(first) // 2] if first else None
 
 
 def _flips(labels: tuple[str, str], differences: Sequence[Difference]) -> str:

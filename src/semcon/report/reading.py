@@ -14,6 +14,9 @@ QUANTITIES = {
     "within_class_change": "within-class change",
     "discontinuity": "discontinuity",
     "flip": "flips",
+    "flip_probability": "flip probability along a sequence",
+    "mean_corruption_error": "mean corruption error, of the first's",
+    "mean_flip_rate": "mean flip rate, of the first's",
     "accuracy": "accuracy",
     "confidence_drop": "confidence drop",
     "change": "change",
@@ -57,6 +60,14 @@ class Reading:
     @cached_property
     def _profile(self) -> dict[tuple[str, str], ProfileRow]:
         return {(row.family, row.quantity): row for row in self.record.profile}
+
+    def made(self, evaluation: str) -> bool:
+        """Whether this run has an evaluation besides continuity."""
+        return any(one.name == evaluation for one in self.record.evaluations)
+
+    def of(self, evaluation: str) -> Reading:
+        """This run as if it had made one evaluation alone."""
+        return Reading(self.record.evaluation(evaluation), self.folder, self.label)
 
     @cached_property
     def primary(self) -> GaugeInfo | None:

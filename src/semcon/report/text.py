@@ -12,6 +12,7 @@ from rich.text import Text
 from semcon.core.record import Estimate
 from semcon.report.cost import CostTable
 from semcon.report.differences import DifferenceTable
+from semcon.report.evaluations import EvaluationPart, evaluation_parts
 from semcon.report.numbers import counted, decimals, interval, number, plain, sentence, words
 from semcon.report.profile_table import Cell, ProfileTable, profile_table
 from semcon.report.reading import Reading
@@ -34,8 +35,12 @@ def show(
         console.print()
         for sentence_ in table.opening:
             console.print(Text(visible(sentence_)))
-    console.print()
-    console.print(_profile(console, runs))
+    continuity = any(run.record.settings.perturbations for run in runs)
+    if continuity:
+        console.print()
+        console.print(_profile(console, runs))
+    for part in evaluation_parts(runs):
+        _evaluation(console, part, several=len(runs) > 1)
     for table in differences:
         console.print()
         console.print(_differences(console, table))
@@ -44,7 +49,7 @@ def show(
         console.print(_cost(cost))
     for run in runs:
         several = len(runs) > 1
-        if not several:
+        if not several and continuity:
             console.print()
             console.print(_most_affected(console, run))
         _findings(console, run, named=several)
@@ -70,11 +75,9 @@ def _heading(console: Console, run: Reading) -> None:
     draws = f"{record.settings.draws} random draw{'s' if record.settings.draws > 1 else ''}"
     worst = " and the worst case" if record.settings.worst else ""
     size = f"{canvas.width} x {canvas.height}"
-    parts = [
-        f"{record.data.images} images at {size}",
-        counted(len(record.settings.perturbations), "perturbation"),
-        draws + worst,
-    ]
+    parts = [f"{record.data.images} images at {size}"]
+    if record.settings.perturbations:
+        parts += [counted(len(record.settings.perturbations), "perturbation"), draws + worst]
     if run.accuracy:
         found = run.accuracy
         parts.append(f"accuracy {number(found.mean)} {interval(found.low, found.high, found.mean)}")
@@ -107,6 +110,22 @@ def _profile(console: Console, runs: Sequence[Reading]) -> Table:
             end = several and place == len(runs) - 1
             table.add_row(*map(Text, names), *cells, style="dim" if row.control else None, end_section=end)
     return table
+
+
+def _evaluation(console: Console, part: EvaluationPart, *, several: bool) -> None:
+    """Its title, what came out, its tables."""
+    console.print()
+    console.print(Text(part.title, "bold"))
+    for _, label, sentences in part.verdicts:
+        for told in sentences:
+            console.print(Text(f"{visible(label)}: {visible(told)}" if several else visible(told)))
+    for figures in part.tables:
+        table = _table(figures.title)
+        for title in figures.header:
+            table.add_column(Text(title), overflow="fold")
+        for name, cells in figures.rows:
+            table.add_row(Text(name), *(Text("\n".join(text.partition(" ")[0] for text in texts)) for texts in cells))
+        console.print(table)
 
 
 def _fitting(console: Console, profile: ProfileTable, *, names: int) -> tuple[list[int], set[int]]:

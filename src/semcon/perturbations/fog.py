@@ -1,0 +1,76 @@
+"""Fog: a plasma fractal of light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.imaging import per_image
+from semcon.keyed import Keys
+from semcon.published import LEVELS, SOURCE, UNIT, Published
+
+_LIGHT_AND_DECAY = Published(
+    identity=(0.0, None),
+    levels={
+        32: ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
+        64: ((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
+        224: ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+    },
+)
+_FLAT = 1e-6  # a range of heights below which there is no fractal
+
+
+@dataclass(frozen=True)
+class Fog(Perturbation):
+    """Add c times a plasma fractal, then scale so that the image's largest value stays the largest possible.
+
+    The fractal is diamond-square on a torus, whose side is the next power of two: a height at the middle of others is
+    their mean and a uniform number, d ** 2 times smaller at each halving; all heights are then brought to [0, 1]. At
+    224 px c runs from 1.5 to 3 and d from 2 to 1.4, at 32 px 0.2 to 1.5 and 3 to 1.75. Source: Hendrycks and
+    Dietterich, arXiv 1903.12261.
+    """
+
+    family = "weather"
+    unit = UNIT
+    source = SOURCE
+    parameters = "box"
+    ladder = LEVELS
+    maximum = 5.0
+    monotone = False
+    default = False
+
+    def sample(self, keys: Keys, like: Tensor) -> Unit:
+        """`field`: (B, M, M) in (-1, 1), M the next power of two."""
+        side = 1 << (max(like.shape[2:]) - 1).bit_length()
+        return {"field": keys.signed("field", (side, side)).to(like)}
+
+    def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
+        """(x + c f) m / (m + c), m the image's largest value."""
+        light, decay = (per_image(each) for each in _LIGHT_AND_DECAY.at(severity, x.shape[-2]))
+        heights = _plasma(unit["field"], decay.view(-1, 1, 1))
+        low, high = heights.amin(dim=(1, 2), keepdim=True), heights.amax(dim=(1, 2), keepdim=True)
+        fractal = (heights[:, : x.shape[2], : x.shape[3]] - low) / (high - low).clamp_min(_FLAT)
+        largest = x.amax(dim=(1, 2, 3), keepdim=True)
+        total = torch.addcmul(x, fractal.unsqueeze(1), light)
+        return (total * (largest / (largest + light).clamp_min(_FLAT))).clamp_(0, 1)
+
+
+def _plasma(field: Tensor, decay: Tensor) -> Tensor:
+    """Diamond-square heights (B, M, M) on a torus; the first point is 0, each other one has its number in `field`."""
+    side = field.shape[-1]
+    heights, size, step = torch.zeros_like(field[:, :1, :1]), torch.ones_like(decay), side
+    while step > 1:
+        half = step // 2
+        across = heights + heights.roll(-1, 2)
+        middle = torch.addcmul((across + across.roll(-1, 1)) / 4, field[:, half::step, half::step], size)
+        beside = torch.addcmul((middle + middle.roll(1, 1) + across) / 4, field[:, ::step, half::step], size)
+        upright = heights + heights.roll(-1, 1)
+        below = torch.addcmul((middle + middle.roll(1, 2) + upright) / 4, field[:, half::step, ::step], size)
+        top = torch.stack((heights, beside), dim=3).flatten(2)
+        bottom = torch.stack((below, middle), dim=3).flatten(2)
+        heights = torch.stack((top, bottom), dim=2).flatten(1, 2)
+        size, step = size / (decay * decay), half
+    return heights

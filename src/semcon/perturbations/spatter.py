@@ -1,0 +1,188 @@
+"""Spatter: drops of water on the lens, then mud."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import mirrored, replicated, sampled_gaussian
+from semcon.imaging import per_image
+from semcon.keyed import Keys
+from semcon.published import LEVELS, SOURCE, UNIT, Published
+
+# Mean, spread, sigma and least height of the liquid; strength of water, or sigma of the edge of mud.
+_SMALL = ((0.62, 0.1, 0.7, 0.7), (0.65, 0.1, 0.8, 0.7), (0.65, 0.3, 1, 0.69), (0.65, 0.1, 0.7), (0.65, 0.1, 0.5))
+_LIQUID = Published(
+    identity=(None, None, None, None, None),
+    levels={
+        32: [(*row, last) for row, last in zip(
+            (*_SMALL[:3], (*_SMALL[3], 0.69), (*_SMALL[4], 0.68)), (0.5, 0.5, 0.5, 0.6, 0.6), strict=True)],
+        64: [(*row, last) for row, last in zip(
+            (*_SMALL[:3], (*_SMALL[3], 0.68), (*_SMALL[4], 0.67)), (0.6, 0.6, 0.6, 0.6, 0.6), strict=True)],
+        224: (
+            (0.65, 0.3, 4, 0.69, 0.6), (0.65, 0.3, 3, 0.68, 0.6), (0.65, 0.3, 2, 0.68, 0.5), (0.65, 0.3, 1, 0.65, 1.5),
+            (0.67, 0.4, 1, 0.65, 1.5),
+        ),
+    },
+)  # fmt: skip
+_WATER, _MUD = (175, 238, 238), (63, 42, 20)  # of 255
+_FARTHEST = 20  # pixels from an edge, the distances that are told apart
+_WEAK, _STRONG = 50.0, 150.0  # gradients of an edge, in grey levels
+_LONGEST = 16  # steps by which a weak edge may go on from a strong one
+
+
+@dataclass(frozen=True)
+class Spatter(Perturbation):
+    """Blurred noise above a threshold is liquid: levels 1 to 3 add the light of drops, 4 and 5 cover with mud.
+
+    A drop is pale turquoise, as bright as its height times a shading by the distance from its edge, embossed from the
+    upper left. Between levels 0 and 1 the water of level 1 fades in; between 3 and 4 that of level 3 fades out and the
+    mud of level 4 fades in. Source: Hendrycks and Dietterich, arXiv 1903.12261; the steps of the shading are OpenCV's
+    (Canny, distances up to 20 px, a flat histogram, 8 bits), with Euclidean distances for its approximate ones.
+    """
+
+    family = "weather"
+    unit = UNIT
+    source = SOURCE
+    parameters = "unbounded"
+    ladder = LEVELS
+    maximum = 5.0
+    monotone = False
+    parameter_gradient = False
+    default = False
+
+    def sample(self, keys: Keys, like: Tensor) -> Unit:
+        """`field`: (B, H, W), standard normal."""
+        return {"field": keys.normal("field", tuple(like.shape[2:])).to(like)}
+
+    def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
+        """(x + w (175, 238, 238) / 255) clipped, then (1 - m) of it + m (63, 42, 20) / 255."""
+        field, level, out = unit["field"].detach().unsqueeze(1), severity.detach(), x
+        wet, muddy = level.clamp(0, 1) * (4 - level).clamp(0, 1), (level - 3).clamp(0, 1)
+        if bool((wet > 0).any()):
+            rows = wet.nonzero().flatten()
+            light = x.new_zeros(len(x), 1, *x.shape[2:])
+            light[rows] = _water(field[rows], level[rows].clamp(1, 3)) * per_image(wet[rows])
+            out = torch.addcmul(out, light, _colour(_WATER, x)).clamp(0, 1)
+        if bool((muddy > 0).any()):
+            rows = muddy.nonzero().flatten()
+            cover = x.new_zeros(len(x), 1, *x.shape[2:])
+            cover[rows] = _mud(field[rows], level[rows].clamp(4, 5)) * per_image(muddy[rows])
+            out = torch.lerp(out, _colour(_MUD, x).expand_as(out), cover.expand_as(out))
+        return out.clamp(0, 1)
+
+
+def _colour(channels: tuple[int, ...], like: Tensor) -> Tensor:
+    return like.new_tensor(channels).div_(255).view(1, 3, 1, 1)
+
+
+def _liquid(field: Tensor, mean: Tensor, spread: Tensor, sigma: Tensor) -> Tensor:
+    """Heights before the threshold."""
+    return sampled_gaussian(field, sigma).mul_(per_image(spread)).add_(per_image(mean))
+
+
+def _mud(field: Tensor, level: Tensor) -> Tensor:
+    """How much of each pixel is covered: at least 0.8, or not at all."""
+    mean, spread, sigma, least, edge = _LIQUID.at(level, field.shape[-2])
+    cover = (_liquid(field, mean, spread, sigma) > per_image(least)).to(field)
+    cover = sampled_gaussian(cover, edge)
+    return torch.where(cover < 0.8, 0.0, cover)
+
+
+def _water(field: Tensor, level: Tensor) -> Tensor:
+    """How much light a drop adds to each pixel, at most its strength."""
+    mean, spread, sigma, least, strength = _LIQUID.at(level, field.shape[-2])
+    heights = _liquid(field, mean, spread, sigma)
+    heights = torch.where(heights < per_image(least), 0.0, heights).mul_(255).floor_()
+    shade = _boxed(_distance(_edges(heights))).add_(1e-3).floor_()
+    light = heights * _boxed(_embossed(_flattened(shade))).round_()
+    most = light.amax(dim=(2, 3), keepdim=True)
+    return light * (per_image(strength) / most.clamp_min(1))
+
+
+def _edges(heights: Tensor) -> Tensor:
+    """Where Canny finds an edge, (B, 1, H, W) bool. Source: Canny, IEEE PAMI 8(6), 1986."""
+    wide = replicated(replicated(heights, 1, 1, 2), 1, 1, 3)
+    smooth = wide[:, :, :-2] + 2 * wide[:, :, 1:-1] + wide[:, :, 2:]
+    across = smooth[..., 2:] - smooth[..., :-2]
+    smooth = wide[..., :-2] + 2 * wide[..., 1:-1] + wide[..., 2:]
+    down = smooth[:, :, 2:] - smooth[:, :, :-2]
+    steep = across.abs() + down.abs()
+    crest = _crest(steep, across, down)
+    strong, weak = crest & (steep > _STRONG), crest & (steep > _WEAK)
+    for _ in range(_LONGEST):
+        grown = weak & (F.max_pool2d(strong.to(heights), 3, 1, 1) > 0)
+        if torch.equal(grown, strong):
+            break
+        strong = grown
+    return strong
+
+
+def _crest(steep: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Whether no neighbour along the gradient, in one of four directions, is steeper."""
+    height, width = steep.shape[2:]
+    wide = F.pad(steep, (1, 1, 1, 1))
+
+    def beside(row: int, column: int) -> Tensor:
+        return wide[:, :, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
+
+    level = down.abs() < math.tan(math.pi / 8) * across.abs()
+    upright = down.abs() > math.tan(3 * math.pi / 8) * across.abs()
+    rising = across * down < 0
+    diagonal = torch.where(
+        rising,
+        (steep > beside(-1, 1)) & (steep > beside(1, -1)),
+        (steep > beside(-1, -1)) & (steep > beside(1, 1)),
+    )
+    sideways = (steep > beside(0, -1)) & (steep >= beside(0, 1))
+    lengthways = (steep > beside(-1, 0)) & (steep >= beside(1, 0))
+    return torch.where(level, sideways, torch.where(upright, lengthways, diagonal))
+
+
+def _distance(edges: Tensor) -> Tensor:
+    """Euclidean distance of every pixel from the nearest edge, at most 20."""
+    width, most = edges.shape[-1], torch.full(edges.shape, float(_FARTHEST), device=edges.device)
+    place = torch.arange(width, device=edges.device, dtype=most.dtype)
+    left = torch.where(edges, place, -_FARTHEST - 1.0).cummax(dim=3).values
+    right = torch.where(edges, place, width + _FARTHEST).flip(3).cummin(dim=3).values.flip(3)
+    square = torch.minimum(torch.minimum(place - left, right - place), most).square_()
+    wide, height = F.pad(square, (0, 0, _FARTHEST, _FARTHEST), value=float(_FARTHEST**2)), edges.shape[2]
+    best = square.clone()
+    for step in range(1, _FARTHEST):
+        pair = torch.minimum(wide.narrow(2, _FARTHEST - step, height), wide.narrow(2, _FARTHEST + step, height))
+        best = torch.minimum(best, pair.add_(step * step), out=best)
+    return best.sqrt_().clamp_max_(_FARTHEST)
+
+
+def _flattened(shade: Tensor) -> Tensor:
+    """Whole numbers up to 20 spread over 0 to 255, so that each range holds as many pixels."""
+    flat = shade.flatten(1).long()
+    counts = flat.new_zeros(len(flat), _FARTHEST + 1).scatter_add_(1, flat, torch.ones_like(flat))
+    total, below = flat.shape[1], counts.cumsum(1)
+    first = counts.gather(1, (counts > 0).long().argmax(1, keepdim=True))
+    table = ((below - first) * (255 / (total - first).clamp_min(1))).round_()
+    table = torch.where(first == total, torch.arange(_FARTHEST + 1, device=flat.device), table)
+    return table.gather(1, flat).view_as(shade).to(shade)
+
+
+def _embossed(shade: Tensor) -> Tensor:
+    """Lit from the lower right: weights (-2 -1 0 | -1 1 1 | 0 1 2), clipped to 8 bits."""
+    wide = mirrored(mirrored(shade, 1, 2), 1, 3)
+    height, width = shade.shape[2:]
+
+    def beside(row: int, column: int) -> Tensor:
+        return wide[:, :, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
+
+    far = beside(1, 1) - beside(-1, -1)
+    near = beside(0, 1) + beside(1, 0) - beside(-1, 0) - beside(0, -1)
+    return (shade + near).add_(far, alpha=2).clamp_(0, 255)
+
+
+def _boxed(x: Tensor) -> Tensor:
+    """The mean of each pixel and its eight neighbours, mirrored about the edge pixels."""
+    return F.avg_pool2d(mirrored(mirrored(x, 1, 2), 1, 3), 3, 1)

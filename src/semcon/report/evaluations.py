@@ -1,0 +1,133 @@
+"""The evaluations besides continuity, one section each: what came out, tables, curves, and pictures of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from semcon.core.record import Estimate, PerturbationRecord
+from semcon.report.curves import Group, curve_groups
+from semcon.report.numbers import interval, number, plain, words
+from semcon.report.reading import QUANTITIES, Reading
+
+_TITLES = {
+    "corruption": "Common corruptions", "adversarial": "Adversarial examples", "frequency": "Which frequencies it uses",
+    "shortcut": "Shape, texture, colour, background", "smoothness": "Smoothness",
+}  # fmt: skip
+_LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
+_UNTOUCHED = ("accuracy", "gradient_norm")
+HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "quantity", "mean", "low", "high")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A table for people: `rows` of a name and cells, each cell a text a run."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+
+
+@dataclass(frozen=True)
+class EvaluationPart:
+    """One evaluation of one or several runs. `verdicts`: (run's place, label, sentences)."""
+
+    name: str
+    title: str
+    question: str
+    verdicts: tuple[tuple[int, str, tuple[str, ...]], ...]
+    pictures: tuple[tuple[str, Markup], ...]
+    tables: tuple[Figures, ...]
+    curves: tuple[Group, ...]
+
+
+def evaluation_parts(runs: Sequence[Reading]) -> list[EvaluationPart]:
+    """Every evaluation that any of the runs has, in the order of the first that has it."""
+    names = dict.fromkeys(one.name for run in runs for one in run.record.evaluations)
+    return [_part(name, [run for run in runs if run.made(name)], runs) for name in names]
+
+
+def evaluation_rows(runs: Sequence[Reading]) -> list[tuple[str | float | None, ...]]:
+    """Every estimate of all images, exact, for the CSV."""
+    return [
+        (run.label, one.name, e.perturbation, e.severity, e.draws, e.quantity, e.mean, e.low, e.high)
+        for run in runs
+        for one in run.record.evaluations
+        for e in one.estimates
+        if e.subset == "all"
+    ]
+
+
+def _part(name: str, runs: Sequence[Reading], every: Sequence[Reading]) -> EvaluationPart:
+    looks = [run.of(name) for run in runs]
+    question = next(one.question for one in runs[0].record.evaluations if one.name == name)
+    tables = [*_TABLES.get(name, _grids)(looks), _alone(looks)]
+    return EvaluationPart(
+        name, _TITLES.get(name, words(name).capitalize()), question,
+        tuple((every.index(run), run.label, look.record.verdict) for run, look in zip(runs, looks, strict=True)),
+        (), tuple(table for table in tables if table.rows), curve_groups(looks),
+    )  # fmt: skip
+
+
+def _grids(looks: Sequence[Reading]) -> list[Figures]:
+    """Accuracy (without labels: flips) by perturbation and severity, a table for those that share a ladder."""
+    groups: dict[tuple[str, tuple[float, ...]], list[PerturbationRecord]] = {}
+    for one in looks[0].perturbations:
+        if one.severities:
+            groups.setdefault((one.unit, one.severities), []).append(one)
+    return [_grid(looks, members, unit, tuple(map(plain, ladder))) for (unit, ladder), members in groups.items()]
+
+
+def _levels(looks: Sequence[Reading]) -> list[Figures]:
+    """The same by published level, whatever the unit of a corruption is."""
+    levels = next((p.severities for p in looks[0].perturbations if p.unit == _LEVEL and p.severities), ())
+    members = [p for p in looks[0].perturbations if p.severities and len(p.severities) == len(levels)]
+    return [_grid(looks, members, "published level", tuple(map(plain, levels)))]
+
+
+def _grid(
+    looks: Sequence[Reading], members: Sequence[PerturbationRecord], unit: str, columns: tuple[str, ...]
+) -> Figures:
+    quantity = "accuracy" if looks[0].record.data.labelled else "flip"
+    rows: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
+    for one in members:
+        for draws in ("random", "worst"):
+            cells = tuple(
+                tuple(_text(look.get(quantity, one.name, severity, draws=draws)) for look in looks)
+                for severity in one.severities
+            )
+            if any(text for cell in cells for text in cell):
+                rows.append((f"{words(one.name)}{', worst' if draws == 'worst' else ''}", cells))
+    return Figures(f"{QUANTITIES[quantity]} by severity ({unit})", ("", *columns), tuple(rows))
+
+
+_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels}
+
+
+def _alone(looks: Sequence[Reading]) -> Figures:
+    """Figures that belong to no severity: medians over images, flicker along sequences."""
+    found: dict[tuple[str | None, str], list[str]] = {}
+    for place, look in enumerate(looks):
+        for e in look.record.estimates:
+            if e.severity is None and e.subset == "all" and not (e.perturbation is None and e.quantity in _UNTOUCHED):
+                found.setdefault((e.perturbation, e.quantity), [""] * len(looks))[place] = _text(e)
+    rows = [
+        (f"{words(perturbation)}: {_name(quantity)}" if perturbation else _name(quantity), (tuple(texts),))
+        for (perturbation, quantity), texts in found.items()
+    ]
+    return Figures("Figures without a severity", ("", "mean or median"), tuple(rows))
+
+
+def _name(quantity: str) -> str:
+    return QUANTITIES.get(quantity, words(quantity))
+
+
+def _text(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.mean is None:
+        never = estimate.quantity == "critical_severity"
+        return "beyond the ladder" if never else "–"
+    return f"{number(estimate.mean)} {interval(estimate.low, estimate.high, estimate.mean)}"
