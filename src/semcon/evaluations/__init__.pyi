@@ -3,3 +3,4 @@ from semcon.evaluations.continuity import Continuity as Continuity
 from semcon.evaluations.corruption import Corruption as Corruption
 from semcon.evaluations.frequency import Frequency as Frequency
 from semcon.evaluations.shortcut import Shortcut as Shortcut
+from semcon.evaluations.smoothness import Smoothness as Smoothness
