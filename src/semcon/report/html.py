@@ -152,7 +152,7 @@ def _sections(runs: Sequence[Reading], context: dict[str, Any]) -> list[Section]
     several = len(runs) > 1
     changed = any(gallery.cases for gallery in context["changed"])
     continuity = any(run.record.settings.perturbations for run in runs)
-    parts = [(True, Section(part.name, words(part.name), part.title, part)) for part in context["parts"]]
+    parts = [(True, Section(part.name, words(part.name).capitalize(), part.title, part)) for part in context["parts"]]
     wanted = [
         (continuity, Section("profile", "Profile", "Profiles side by side" if several else "Continuity profile")),
         (context["differences"], Section("differences", "Differences", "Paired differences")),

@@ -42,6 +42,8 @@ def evaluation_opening(
                 f"{name}: the {_RATIOS[one.quantity]} is {number(one.second)} {interval(low, high, one.second)} of the "
                 "first's."
             )
+    if evaluation == "smoothness":
+        return tuple(f"{name}: {told}." for one in differences if (told := _smoother(one)))
     searched = _searched(differences)
     if searched is not None:
         told.append(
@@ -49,6 +51,16 @@ def evaluation_opening(
             f"{_points(searched)}."
         )
     return tuple(told)
+
+
+def _smoother(one: Difference) -> str:
+    """The medians over images, in words; of balls the widest is told last."""
+    title = {"input_curvature": "the loss's curvature", "lipschitz": "the Lipschitz constant"}.get(one.quantity)
+    if title is None or one.subset != "all" or one.difference is None:
+        return ""
+    where = "" if one.severity is None else f" within {number(one.severity)}/255"
+    chance = "" if one.sign else "; chance could explain that"
+    return f"{title}{where} went from {number(one.first)} to {number(one.second)} ({_signed(one, 1, '')}){chance}"
 
 
 def _points(one: Difference) -> str:
