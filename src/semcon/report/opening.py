@@ -43,7 +43,7 @@ def evaluation_opening(
                 "first's."
             )
     if evaluation == "smoothness":
-        return tuple(f"{name}: {told}." for one in differences if (told := _smoother(one)))
+        return tuple(f"{name}: {smoother}." for one in differences if (smoother := _smoother(one)))
     searched = _searched(differences)
     if searched is not None:
         told.append(

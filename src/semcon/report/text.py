@@ -86,8 +86,8 @@ def _heading(console: Console, run: Reading) -> None:
 
 def _table(title: str) -> Table:
     return Table(
-        title=Text(title, "dim italic") if title else None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
-        padding=(0, 1, 0, 0),
+        title=Text(title, "dim italic") if title else None, title_justify="left", box=box.SIMPLE_HEAD,
+        show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
 
 
