@@ -58,7 +58,9 @@ class Peer:
 def pictures(count: int, size: int) -> np.ndarray:
     """Smooth colours, (N, size, size, 3) uint8."""
     coarse = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
-    return np.stack([np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)) for image in coarse])
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)) for image in coarse]
+    )
 
 
 def own(x: Tensor, name: str, level: int) -> float:

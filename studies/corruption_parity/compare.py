@@ -57,7 +57,9 @@ def network(data: Path) -> nn.Module:
 def labels(data: Path, count: int) -> Tensor:
     import polars
 
-    return torch.tensor(polars.read_parquet(data / "cifar10" / "test.parquet", columns=["label"])["label"].to_list()[:count])
+    return torch.tensor(
+        polars.read_parquet(data / "cifar10" / "test.parquet", columns=["label"])["label"].to_list()[:count]
+    )
 
 
 def correct(model: nn.Module, images: Tensor, truth: Tensor) -> Tensor:
@@ -120,7 +122,11 @@ def cell(clean: Tensor, theirs: Tensor, name: str, level: int, draws: int) -> tu
     }
     if fixed(name):
         away = (ours[0] - theirs).abs() * 255
-        found |= {"difference": float(away.mean()), "largest": float(away.max()), "beyond_2": float((away > 2.5).float().mean())}
+        found |= {
+            "difference": float(away.mean()),
+            "largest": float(away.max()),
+            "beyond_2": float((away > 2.5).float().mean()),
+        }
     return found, ours
 
 
@@ -173,7 +179,13 @@ def _accuracy(model: nn.Module, theirs: Tensor, ours: list[Tensor], truth: Tenso
 def _rounded(found: Any) -> Any:
     if isinstance(found, dict):
         return {key: _rounded(value) for key, value in found.items()}
-    return [_rounded(each) for each in found] if isinstance(found, list) else float(f"{found:.4g}") if isinstance(found, float) else found
+    return (
+        [_rounded(each) for each in found]
+        if isinstance(found, list)
+        else float(f"{found:.4g}")
+        if isinstance(found, float)
+        else found
+    )
 
 
 if __name__ == "__main__":

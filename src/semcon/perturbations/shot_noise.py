@@ -24,6 +24,7 @@ _GRAIN = Published(
 )
 _FEW = 10.0  # photons, below which quantiles are looked up in tables
 _STEPS, _STARTS, _MOST = 64, 256, 40  # rates in a photon; parts of all chances; counts that are told apart
+_RARE = 4  # where fewer values than one in four have few photons, they are picked out
 _TAIL = 1 - 2e-6  # above it a float32 sum of chances can no longer be compared
 
 
@@ -63,18 +64,23 @@ def poisson_quantile(place: Tensor, rate: Tensor) -> Tensor:
     """The smallest k with P(Poisson(rate) <= k) >= (1 + place) / 2, elementwise; `place` in (-1, 1).
 
     Below 10 by tables, the rate rounded to 1 / 64; above by a normal approximation to the order of 1 / rate, which is
-    another whole number for one value in 2000 at a rate of 10, one in 15 000 at 30. Source: Giles, ACM TOMS 42(1), 2016.
+    another whole number for one value in 2000 at a rate of 10, one in 15 000 at 30. Source: Giles, ACM TOMS 42, 2016.
     """
     few = rate < _FEW
     if bool(few.all()):
         return _counted(place, rate)
+    place, rate = torch.broadcast_tensors(place, rate)
     normal = torch.erfinv(place).mul_(math.sqrt(2))
     root = rate.clamp_min(_FEW).sqrt()
     square = normal * normal
     third = (square / 270 + 7 / 810).mul_(square).sub_(8 / 405)
     count = third.div_(root).add_((square / -72 - 1 / 36).mul_(normal)).div_(root).add_(square / 6 + 1 / 3)
-    count = count.addcmul_(root, normal).add_(rate).floor_().clamp_min_(0)
-    return torch.where(few, _counted(place, rate.clamp_max(_FEW)), count) if bool(few.any()) else count
+    count = count.addcmul_(root, normal).add_(rate).floor_().clamp_min_(0).contiguous()
+    if int(few.sum()) > few.numel() // _RARE:
+        return torch.where(few, _counted(place, rate.clamp_max(_FEW)), count)
+    rows = few.flatten().nonzero().flatten()
+    count.view(-1)[rows] = _counted(place.flatten()[rows], rate.flatten()[rows])
+    return count
 
 
 def _counted(place: Tensor, rate: Tensor) -> Tensor:
