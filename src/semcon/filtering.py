@@ -180,4 +180,4 @@ def _stretched(size: int, factor: Tensor) -> Tensor:
     step = (cut - 1) / (made - 1).clamp_min(1)
     first = ((size - cut) / 2).floor() + ((made - size) / 2).floor() * step
     place = first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]
-    return place * (2 / (size - 1)) - 1
+    return place * (2 / max(1, size - 1)) - 1
