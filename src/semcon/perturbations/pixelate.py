@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -72,11 +73,11 @@ def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _edges(size: int, boxes: int) -> tuple[list[int], list[int]]:
-    """Where each box begins, and how many pixels it has."""
-    edges = [int(box * size / boxes + 0.5) for box in range(boxes)] + [size]
+    """Where each box begins, and how many pixels it has: those whose middle is in it, or on its far end."""
+    edges = [math.ceil(box * size / boxes - 0.5) for box in range(boxes)] + [size]
     return edges[:-1], [last - first for first, last in pairwise(edges)]
 
 
 def _box_of(size: int, boxes: int, like: Tensor) -> Tensor:
     """The box whose interval holds each pixel's middle."""
-    return torch.tensor([min(boxes - 1, int((i + 0.5) * boxes / size)) for i in range(size)], device=like.device)
+    return torch.tensor([min(boxes - 1, int((i + 0.5) * (boxes / size))) for i in range(size)], device=like.device)
