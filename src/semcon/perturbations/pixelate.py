@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -74,7 +73,7 @@ def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
 
 def _edges(size: int, boxes: int) -> tuple[list[int], list[int]]:
     """Where each box begins, and how many pixels it has: those whose middle is in it, or on its far end."""
-    edges = [math.ceil(box * size / boxes - 0.5) for box in range(boxes)] + [size]
+    edges = [int(box * size / boxes + 0.5) for box in range(boxes)] + [size]
     return edges[:-1], [last - first for first, last in pairwise(edges)]
 
 
