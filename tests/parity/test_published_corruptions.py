@@ -165,7 +165,7 @@ def test_magnification(factor: float) -> None:
 
 
 @pytest.mark.parametrize("level", [1, 3, 5])
-@pytest.mark.parametrize("size", [(64, 64), (41, 50)])
+@pytest.mark.parametrize("size", [(64, 64), (64, 50)])
 def test_pixelate_has_pillows_boxes(level: int, size: tuple[int, int]) -> None:
     """Oracle: Pillow's box filter, there and back, up to its two roundings."""
     x = (clouds(1, *size) * 255).round() / 255
