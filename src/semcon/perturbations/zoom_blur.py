@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import magnify
+from semcon.filtering import in_blocks, magnify
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -45,6 +45,9 @@ class ZoomBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + sum of w_j x magnified by 1 + j h) / (1 + sum of w_j)."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         farthest, step = _FARTHEST_AND_STEP.at(severity.detach(), x.shape[-2])
         steps = farthest / step
         out = x * 2
