@@ -58,7 +58,7 @@ class Frequency(TrialEvaluation):
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """The filters, and the noise by the middle of its band."""
         noise = PerturbationRecord(
-            name=NAME, family="frequency", unit="radius of the frequency, share of the spectrum's", kind="continuous",
+            name=NAME, family="frequency", unit="radius of the frequency, share of the spectrum's", kind="place",
             source="Yin et al., arXiv 1906.08988", parameters="unbounded", version=1, severities=Waves.centres(),
             draws=1,
         )  # fmt: skip
@@ -66,7 +66,8 @@ class Frequency(TrialEvaluation):
 
     def more(self, subject: Subject, progress: Progress) -> Callable[[Batch], pl.DataFrame] | None:
         """The waves."""
-        return lambda batch: wave_rows(subject, batch, self.waves(subject), self.plan.seed, progress.advance)
+        waves = self.waves(subject)
+        return lambda batch: wave_rows(subject, batch, waves, self.plan.seed, progress.advance)
 
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """What share of accuracy the filters leave, and the Fourier heat map."""
