@@ -103,5 +103,5 @@ def _of_bands(kept: Sequence[Estimate]) -> tuple[str, ...]:
     worst, best = min(bands, key=lambda one: one.mean or 0), max(bands, key=lambda one: one.mean or 0)
     if worst.high is None or best.low is None or worst.high >= best.low:
         return ()
-    least, most = (f"about radius {plain(one.severity or 0)} {percent(one.mean)}" for one in (worst, best))
-    return (f"Under a wave of one frequency, always of the same strength, it keeps {least} of its accuracy, {most}.",)
+    least, most = (f"{percent(one.mean)} at radius {plain(one.severity or 0)}" for one in (worst, best))
+    return (f"Under a wave of one frequency, always of the same strength, it keeps {least} and {most}.",)

@@ -95,7 +95,7 @@ def _card(runs: Sequence[Reading], perturbation: PerturbationRecord, tops: dict[
 
 
 def _curves(runs: Sequence[Reading], perturbation: str, quantity: str) -> list[Curve]:
-    """One curve a run, and its worst case where one was searched; severity 0 is the untouched image, where it is a strength."""
+    """One curve a run, and its worst case where one was searched; a strength of 0 is the untouched image."""
     curves: list[Curve] = []
     for place, run in enumerate(runs):
         used = run.perturbation(perturbation)
