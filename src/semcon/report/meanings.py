@@ -60,7 +60,7 @@ MEANINGS = (
         "accuracy_kept",
         "Accuracy under a perturbation over accuracy on the same untouched images. In the evaluations of frequency and "
         "of shortcuts, where it says how far a model gets with a part of the information.",
-        "What guessing earns is in it: of ten classes a model of accuracy 0.9 keeps 0.11 without looking. And copies are "
+        "What guessing earns is in it: of ten classes a model of accuracy 0.9 keeps 0.11 without looking. Copies are "
         "unlike anything in training: a loss says that the model cannot do without, not that it uses nothing else.",
     ),
     Meaning(
