@@ -22,8 +22,8 @@ from semcon.core.registry import available
 from semcon.report.numbers import counted
 
 QUANTITIES = (
-    "accuracy", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity", "flip",
-    "flip_probability", "gradient_norm", "local_lipschitz", "relative_change", "within_class_change",
+    "accuracy", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity",
+    "flip", "flip_probability", "gradient_norm", "local_lipschitz", "relative_change", "within_class_change",
 )  # fmt: skip
 UNTOUCHED = ("accuracy", "gradient_norm")  # told of the images without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {

@@ -58,7 +58,7 @@ class Frequency(TrialEvaluation):
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """The filters, and the noise by the middle of its band."""
         noise = PerturbationRecord(
-            name=NAME, family="frequency", unit="radius of the frequency, share of the spectrum's", kind="continuous",
+            name=NAME, family="frequency", unit="radius of the frequency, share of the spectrum's", kind="place",
             source="Yin et al., arXiv 1906.08988", parameters="unbounded", version=1, severities=Waves.centres(),
             draws=1,
         )  # fmt: skip
@@ -66,7 +66,8 @@ class Frequency(TrialEvaluation):
 
     def more(self, subject: Subject, progress: Progress) -> Callable[[Batch], pl.DataFrame] | None:
         """The waves."""
-        return lambda batch: wave_rows(subject, batch, self.waves(subject), self.plan.seed, progress.advance)
+        waves = self.waves(subject)
+        return lambda batch: wave_rows(subject, batch, waves, self.plan.seed, progress.advance)
 
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """What share of accuracy the filters leave, and the Fourier heat map."""
@@ -102,5 +103,5 @@ def _of_bands(kept: Sequence[Estimate]) -> tuple[str, ...]:
     worst, best = min(bands, key=lambda one: one.mean or 0), max(bands, key=lambda one: one.mean or 0)
     if worst.high is None or best.low is None or worst.high >= best.low:
         return ()
-    least, most = (f"about radius {plain(one.severity or 0)} {percent(one.mean)}" for one in (worst, best))
-    return (f"Under a wave of one frequency, always of the same strength, it keeps {least} of its accuracy, {most}.",)
+    least, most = (f"{percent(one.mean)} at radius {plain(one.severity or 0)}" for one in (worst, best))
+    return (f"Under a wave of one frequency, always of the same strength, it keeps {least} and {most}.",)

@@ -18,6 +18,7 @@ QUANTITIES = {
     "mean_corruption_error": "mean corruption error, of the first's",
     "mean_flip_rate": "mean flip rate, of the first's",
     "accuracy": "accuracy",
+    "accuracy_kept": "accuracy kept",
     "confidence_drop": "confidence drop",
     "change": "change",
     "any_nearer_20": "any of 20 nearer",
