@@ -20,6 +20,7 @@ TITLES = {
 _GROUP = {
     "flip": DECISIONS, "accuracy": DECISIONS, "critical_severity": CRITICAL, "relative_change": REPRESENTATION,
     "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION, "flip_probability": REPRESENTATION,
+    "lipschitz": REPRESENTATION, "straightness": REPRESENTATION, "path_curvature": REPRESENTATION,
     "mean_corruption_error": FIRST, "mean_flip_rate": FIRST,
 }  # fmt: skip
 

@@ -24,6 +24,10 @@ QUANTITIES = {
     "critical_severity": "critical severity",
     "gradient_norm": "gradient norm",
     "local_lipschitz": "local Lipschitz",
+    "input_curvature": "curvature",
+    "lipschitz": "Lipschitz constant in a ball",
+    "straightness": "straightness of the path",
+    "path_curvature": "curvature of the path",
 }
 FAMILIES = {
     "photometric": "photometric",
