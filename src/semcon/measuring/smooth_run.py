@@ -67,7 +67,8 @@ class SmoothRun:
         margin = Margin.at(self.subject, x)
         check_finite(batch, {"logits": margin.logits})
         confidence, prediction = margin.logits.softmax(1).max(1)
-        columns = dict.fromkeys(("gradient_norm", "input_curvature"), nullable(torch.full((len(x),), torch.nan)))
+        unknown = nullable(torch.full((len(x),), torch.nan))
+        columns: dict[str, object] = {"gradient_norm": unknown, "input_curvature": unknown}
         if margin.gradient is not None:
             columns["gradient_norm"] = nullable(margin.slope)
             columns["input_curvature"] = nullable(margin.curvature(self.subject, x, self.plan.step / 255))

@@ -81,10 +81,10 @@ MEANINGS = (
     ),
     Meaning(
         "input_curvature",
-        "How much the gradient of the margin turns and grows a step of 2/255 down its own sign, over the length of that "
-        "step and over the margin; the median over images. 0 where the margin is linear.",
-        "One direction out of thousands. Steep models are curved by it even where their bends have the same shape: read "
-        "it beside the gradient norm.",
+        "How much the gradient of the margin turns and grows a step of 2/255 down its own sign, over the length of "
+        "that step and over the margin; the median over images. 0 where the margin is linear.",
+        "One direction out of thousands. Steep models are curved by it even where their bends have the same shape: "
+        "read it beside the gradient norm.",
     ),
     Meaning(
         "lipschitz",
@@ -96,15 +96,15 @@ MEANINGS = (
     ),
     Meaning(
         "straightness",
-        "While a severity grows from 0 in eight equal steps: the distance between the ends of the output's way over its "
-        "length, 1 where it goes straight. The same of the pixels says how straight the image itself went.",
+        "While a severity grows from 0 in eight equal steps: the distance between the ends of the output's way over "
+        "its length, 1 where it goes straight. The same of the pixels says how straight the image itself went.",
         "A way that leads back (a rotation to a mirror image) is not straight in any model: read it beside the "
         "pixels'. Images whose output hardly moves have none.",
     ),
     Meaning(
         "path_curvature",
-        "On the same way: the mean second difference of the output over its mean first one, times the number of steps; 0 "
-        "at an even pace along a line, 2 for even acceleration from rest, more for bends and jumps.",
+        "On the same way: the mean second difference of the output over its mean first one, times the number of steps; "
+        "0 at an even pace along a line, 2 for even acceleration from rest, more for bends and jumps.",
         "Depends on the number of steps where the output jumps, and on where the path ends. The pixels' own is the "
         "control.",
     ),
