@@ -23,9 +23,10 @@ from semcon.report.numbers import counted
 
 QUANTITIES = (
     "accuracy", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity",
-    "flip", "flip_probability", "gradient_norm", "local_lipschitz", "relative_change", "within_class_change",
+    "flip", "flip_probability", "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz", "path_curvature",
+    "relative_change", "straightness", "within_class_change",
 )  # fmt: skip
-UNTOUCHED = ("accuracy", "gradient_norm")  # told of the images without a perturbation
+UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature")  # told of the images without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip

@@ -127,24 +127,44 @@ def _grid(
     return Figures(f"{QUANTITIES[quantity]} by severity ({unit})", ("", *columns), tuple(rows))
 
 
-def _smooth(looks: Sequence[Reading]) -> list[Figures]:
-    """The steepest chords inside balls and the paths, each at its severity."""
-    columns = ("lipschitz", "straightness", "path_curvature", "accuracy" if looks[0].record.data.labelled else "flip")
-    rows: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
+_PATHS = (
+    ("straightness", "logits"), ("straightness", "pixels"), ("path_curvature", "logits"), ("path_curvature", "pixels"),
+)  # fmt: skip
+
+
+def _smoothness(looks: Sequence[Reading]) -> list[Figures]:
+    """Straightness and curvature of the ways, output and image side by side; Lipschitz constants by radius."""
+    ways: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
+    balls: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
     for one in looks[0].perturbations:
-        for severity in one.severities:
-            cells = tuple(
-                tuple(
-                    _text(look.get(q, one.name, severity, draws="worst") or look.get(q, one.name, severity))
-                    for look in looks
-                )
-                for q in columns
-            )
-            rows.append((f"{words(one.name)} {plain(severity)}", cells))
-    return [Figures("inside balls and along paths", ("", *map(_name, columns)), tuple(rows))]
+        for end in one.severities:
+            cells = tuple(_cell(looks, one.name, end, quantity, what) for quantity, what in _PATHS)
+            if any(text for cell in cells for text in cell):
+                ways.append((f"{words(one.name)} up to {plain(end)}", cells))
+            cell = _cell(looks, one.name, end, "lipschitz", None)
+            if any(cell):
+                balls.append((f"{one.name} {plain(end)}/255", (cell,)))
+    header = ("", "straightness, output", "straightness, image", "curvature, output", "curvature, image")
+    return [
+        Figures("ways to the copies: straightness 1 and curvature 0 is an even straight line", header, tuple(ways)),
+        Figures("steepest slope found in a ball, over the margin", ("", QUANTITIES["lipschitz"]), tuple(balls)),
+    ]
 
 
-_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels, "smoothness": _smooth}
+def _cell(
+    looks: Sequence[Reading], perturbation: str, severity: float, quantity: str, representation: str | None
+) -> tuple[str, ...]:
+    """One figure of every run that is not told of the primary gauge."""
+    wanted = (perturbation, severity, quantity, representation, "all")
+    found = [
+        (e for e in look.record.estimates
+         if (e.perturbation, e.severity, e.quantity, e.representation, e.subset) == wanted)
+        for look in looks
+    ]  # fmt: skip
+    return tuple(_text(next(estimates, None)) for estimates in found)
+
+
+_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels, "smoothness": _smoothness}
 
 
 def _alone(looks: Sequence[Reading]) -> Figures:

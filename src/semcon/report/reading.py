@@ -25,11 +25,10 @@ QUANTITIES = {
     "critical_severity": "critical severity",
     "gradient_norm": "gradient norm",
     "local_lipschitz": "local Lipschitz",
-    "lipschitz": "Lipschitz constant, at least",
-    "input_curvature": "curvature of the loss",
+    "input_curvature": "curvature",
+    "lipschitz": "Lipschitz constant in a ball",
     "straightness": "straightness of the path",
     "path_curvature": "curvature of the path",
-    "accuracy_kept": "accuracy kept",
 }
 FAMILIES = {
     "photometric": "photometric",
