@@ -50,6 +50,14 @@ identity. Results are clipped to [0, 1] and not quantised. A *signed* factor is 
   canvas: `jpeg` codes blocks of 8 pixels, so that small images suffer more; and the norm of `l2` is over all values,
   so that one severity is seven times fainter a value at 224 px than at 32 px.
 
+Those whose unit is a *published level* are common corruptions of Hendrycks and Dietterich (arXiv 1903.12261), at any
+level from 0 to 5. Their parameters are the published ones for images 32, 64 and 224 px high, linear in the logarithm of
+the height in between, constant below 32 and above 224 px; between two levels they are linear, from what changes nothing
+at level 0. Gaussian noise and JPEG are ladders of `gaussian_noise` and `jpeg`; what has another formula than its
+namesake is called `corruption_NAME`. `semcon.published.ladder(NAME, HEIGHT)` gives the perturbation and the five
+severities of each published name. An audit that names no perturbations leaves the corruptions out.
+`studies/corruption_parity` holds them against the published code.
+
 The pictures show a photograph and its copies at the five severities on a canvas of 144 px, with the same draw along a
 row. Signed factors are shown at the end of their range, so a random copy usually shows less; the additive balls are
 shown at random, while a search finds the worst direction of the same length. Of perturbations that need to know where
@@ -147,7 +155,7 @@ def photograph(name: str) -> Tensor:
 def coded(picture: Image.Image) -> bytes:
     """A sheet as a JPEG file."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80, optimize=True, subsampling="4:4:4")
+    picture.save(file, "JPEG", quality=60, optimize=True, subsampling="4:2:0")
     return file.getvalue()
 
 

@@ -176,7 +176,7 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
 def _stretched(size: int, factor: Tensor) -> Tensor:
     """Where each of `size` pixels is read, (B, size) in [-1, 1]."""
     cut = (size / factor - 1e-3).ceil()
-    made = (cut * factor + 1e-4).round()  # halves up, as the published factors fall
+    made = (cut * factor).round()
     step = (cut - 1) / (made - 1).clamp_min(1)
     first = ((size - cut) / 2).floor() + ((made - size) / 2).floor() * step
     place = first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]

@@ -59,7 +59,7 @@ class Pixelate(Perturbation):
 def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
     """Means over the rows of a box, then over its columns; then each back to where its pixels were."""
     starts, counts = _edges(x.shape[2], rows)
-    total = 0.0
+    total = x.new_zeros(())
     for k in range(max(counts)):
         inside = x.new_tensor([float(k < count) / count for count in counts]).view(-1, 1)
         places = torch.tensor([min(first + k, x.shape[2] - 1) for first in starts], device=x.device)
