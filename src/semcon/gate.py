@@ -23,10 +23,12 @@ from semcon.report.numbers import counted
 
 QUANTITIES = (
     "accuracy", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity",
-    "flip", "flip_probability", "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz", "path_curvature",
-    "relative_change", "straightness", "within_class_change",
+    "flip", "flip_probability", "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz",
+    "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change", "straightness",
+    "within_class_change",
 )  # fmt: skip
-UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature")  # told of the images without a perturbation
+RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
+UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE)  # told without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
@@ -108,6 +110,8 @@ def check_rules(
 
 def _missing(rule: Rule, severities: Mapping[str, Sequence[float]], *, worst: bool, critical: bool) -> str | None:
     """What a rule asks for that a run does not measure."""
+    if rule.quantity in RELATIVE:
+        return f"{rule.quantity} is of one model over another: semcon compare gives it"
     if rule.draws == "worst" and not worst:
         return "it has no worst cases (--worst search measures them)"
     if rule.quantity == "critical_severity" and not critical:

@@ -21,7 +21,7 @@ _TITLES = {
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
 _LISTENING = ("frequency", "shortcut")
 _UNTOUCHED = ("accuracy", "gradient_norm")
-HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "quantity", "mean", "low", "high")
+HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "representation", "quantity", "mean", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def evaluation_parts(runs: Sequence[Reading]) -> list[EvaluationPart]:
 def evaluation_rows(runs: Sequence[Reading]) -> list[tuple[str | float | None, ...]]:
     """Every estimate of all images, exact, for the CSV."""
     return [
-        (run.label, one.name, e.perturbation, e.severity, e.draws, e.quantity, e.mean, e.low, e.high)
+        (run.label, one.name, e.perturbation, e.severity, e.draws, e.representation, e.quantity, e.mean, e.low, e.high)
         for run in runs
         for one in run.record.evaluations
         for e in one.estimates
