@@ -127,13 +127,14 @@ def _ascend(
         best.update({name: u.detach() for name, u in unit.items()}, value.detach())
         size = reach / steps * (1 + math.cos(math.pi * (step + 0.5) / steps))
         unit = {
-            name: _project(perturbation, u.detach() + size * _direction(perturbation, g))
+            name: project(perturbation, u.detach() + size * direction(perturbation, g))
             for (name, u), g in zip(unit.items(), gradients, strict=True)
         }
     best.update(unit, objective(perturbation(x, unit, severity, context)))
 
 
-def _direction(perturbation: Perturbation, gradient: Tensor) -> Tensor:
+def direction(perturbation: Perturbation, gradient: Tensor) -> Tensor:
+    """The steepest way up: the gradient's sign in a box, the gradient at length 1 in a ball."""
     gradient = gradient.nan_to_num()
     if perturbation.parameters == "box":
         return gradient.sign()
@@ -141,7 +142,8 @@ def _direction(perturbation: Perturbation, gradient: Tensor) -> Tensor:
     return gradient / norm.view(-1, *[1] * (gradient.dim() - 1))
 
 
-def _project(perturbation: Perturbation, unit: Tensor) -> Tensor:
+def project(perturbation: Perturbation, unit: Tensor) -> Tensor:
+    """The nearest parameters in the box or ball."""
     if perturbation.parameters == "box":
         return unit.clamp(-1, 1)
     norm = unit.flatten(1).norm(dim=1).clamp(min=1)

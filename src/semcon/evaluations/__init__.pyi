@@ -1,4 +1,5 @@
 # Written by scripts/stubs.py from the files of this folder.
+from semcon.evaluations.adversarial import Adversarial as Adversarial
 from semcon.evaluations.continuity import Continuity as Continuity
 from semcon.evaluations.corruption import Corruption as Corruption
 from semcon.evaluations.frequency import Frequency as Frequency

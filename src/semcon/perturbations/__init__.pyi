@@ -29,6 +29,7 @@ from semcon.perturbations.patch_shuffle import PatchShuffle as PatchShuffle
 from semcon.perturbations.pixelate import Pixelate as Pixelate
 from semcon.perturbations.posterize import Posterize as Posterize
 from semcon.perturbations.rotation import Rotation as Rotation
+from semcon.perturbations.rotation_translation import RotationTranslation as RotationTranslation
 from semcon.perturbations.salt_and_pepper import SaltAndPepper as SaltAndPepper
 from semcon.perturbations.saturate import Saturate as Saturate
 from semcon.perturbations.saturation import Saturation as Saturation

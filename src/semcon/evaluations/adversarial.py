@@ -1,0 +1,193 @@
+"""Adversarial: how small a change, chosen against the model, makes it err?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import polars as pl
+import torch
+
+from semcon.attacking.attempt import Attempt
+from semcon.attacking.autoattack import installed, need
+from semcon.attacking.batch_run import AttackSettings, BatchRun, scores_of, to_leave
+from semcon.attacking.eps import eps_ladder
+from semcon.attacking.goal import gives_probabilities
+from semcon.attacking.masking import doubts
+from semcon.attacking.suspect import Suspect
+from semcon.core.record import Finding, PerturbationRecord
+from semcon.core.registry import load
+from semcon.core.table import SampleTable
+from semcon.evaluating import Conclusion, Evaluation, Setting
+from semcon.loading import Batch
+from semcon.measuring.fitting import fitting
+from semcon.measuring.references import Index
+from semcon.measuring.two_passes import Keeper, Reader, keep_often, left_of
+from semcon.progress import Progress
+from semcon.subject import Subject
+
+PROBE = 64  # images that the doubts about the numbers are settled on
+AUTOATTACK = 5000  # forward passes per image, roughly
+SHARE = 0.5  # of its most passes that an attack takes, roughly: most images fall before
+
+
+@dataclass(frozen=True)
+class Adversarial(Evaluation):
+    """Attacks at a ladder of sizes each, and the smallest size that topples each image.
+
+    An image is toppled where the model's class is not its label, or not the untouched image's class where there is no
+    label; images that are wrong from the start fall at 0. `linf`, `l2`: sizes in 1/255; `color_jitter` and
+    `rotation_translation`: severities, random `draws` beside the worst case. `steps`, `restarts`, `momentum`: of the
+    gradient; `rounds` of bisection, with a half as many steps each; `samples`: draws tried where there are few
+    parameters; `queries`: of the attack without gradients; `autoattack`: its sizes, none to leave it out.
+    """
+
+    question: ClassVar[str] = "How small a change, chosen against the model, makes it err?"
+    version: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    seed: int = 0
+    gradients: bool = True
+    linf: tuple[float, ...] = (0.5, 2.0, 4.0, 8.0)
+    l2: tuple[float, ...] = ()
+    color_jitter: tuple[float, ...] = ()
+    rotation_translation: tuple[float, ...] = ()
+    steps: int = 10
+    restarts: int = 1
+    momentum: float = 0.0
+    rounds: int = 4
+    draws: int = 1
+    samples: int = 10
+    queries: int = 100
+    autoattack: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for norm in ("linf", "l2"):
+            object.__setattr__(self, norm, eps_ladder(getattr(self, norm), norm))
+        object.__setattr__(self, "autoattack", eps_ladder(self.autoattack))
+
+    @classmethod
+    def planned(cls, setting: Setting) -> Self:
+        """fast: L-inf at four sizes, PGD 10x1. standard: 20x2, seven sizes, L2. full: 50x5, AutoAttack if it is there.
+
+        Without gradients: the score-based attack, and the best of the draws for colour and geometry.
+        """
+        common: dict[str, Any] = {"seed": setting.seed, "gradients": setting.gradients}
+        rungs = (0, 2, 4) if setting.budget == "fast" else (0, 1, 2, 3, 4)
+        for name, alike in (("color_jitter", "color_jitter"), ("rotation_translation", "rotation")):
+            limit = min(setting.limits.get(name, float("inf")), setting.limits.get(alike, float("inf")))
+            ladder = load("perturbations", name).ladder
+            common[name] = tuple(ladder[rung] for rung in rungs if ladder[rung] <= limit)
+        if setting.budget == "fast":
+            return cls(**common)
+        common["linf"], common["l2"] = (0.25, 0.5, 1, 2, 4, 8, 16), (16, 32, 64, 128, 256, 512)
+        if setting.budget == "standard":
+            return cls(**common, steps=20, restarts=2, rounds=5, draws=3, samples=20, queries=300)
+        reference = (2.0, 8.0) if installed() and setting.gradients else ()
+        return cls(
+            **common, steps=50, restarts=5, rounds=8, draws=10, samples=50, queries=1000, autoattack=reference
+        )  # fmt: skip
+
+    def settled(self, subject: Subject, probe: Batch) -> Self:
+        """As it is. Errors: `MissingPackageError` where AutoAttack is asked for and not installed."""
+        if self.autoattack:
+            need()
+        return self
+
+    def passes(self, subject: Subject) -> float:
+        """About as many as most models need; a model that withstands takes up to twice as many."""
+        return 1 + sum(attempt.passes for attempt in self._attempts(subject.differentiable))
+
+    def attempts(self) -> tuple[PerturbationRecord, ...]:
+        """One for every attack."""
+        return tuple(attempt.record(self.draws) for attempt in self._attempts(self.gradients))
+
+    def run(
+        self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress
+    ) -> None:
+        """One pass over the images, all attacks on a batch before the next."""
+        attempts, total = self._attempts(subject.differentiable), self.passes(subject)
+
+        def work(batch: Batch) -> SampleTable:
+            return BatchRun(self._strength, subject, batch, progress.advance).table(attempts)
+
+        parts = (SampleTable.concat(list(fitting(batch, work, progress.say))) for batch in read(left_of(index, skip)))
+        with progress.task("adversarial", total=total * len(index.ids), done=total * len(skip)):
+            keep_often(parts, keep)
+
+    def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
+        """The robust accuracy in a sentence, and every doubt about it."""
+        attack = "pgd_linf" if subject.differentiable else "square_linf"
+        against = "its label" if table.labelled else "the class of the untouched image"
+        verdict = [f"an image is toppled where the model's class is not {against}"]
+        for eps in self.linf:
+            verdict.append(f"{_standing(table, attack, eps):.1%} of the images withstand {attack} at eps {eps:g}/255")
+        if gives_probabilities(subject, probe.x[:1].to(subject.device)):
+            verdict.append("the outputs are probabilities: the attacks take their logarithm, which undoes the softmax")
+        if not subject.differentiable:
+            return Conclusion(tuple(verdict), findings=(_no_gradient(self.queries),))
+        return Conclusion(tuple(verdict), findings=tuple(self._doubts(subject, table, probe)))
+
+    def _doubts(self, subject: Subject, table: SampleTable, probe: Batch) -> list[Finding]:
+        found = table.rows.filter((pl.col("perturbation") == "pgd_linf") & (pl.col("draws") == "critical"))
+        sizes = dict(found.select("position", pl.col("critical").fill_null(float("inf"))).iter_rows())
+        probe = probe.part(slice(PROBE))
+        x, scores = probe.x.to(subject.device), scores_of(subject)
+        with torch.no_grad():
+            clean = torch.cat([scores(part) for part in x.split(32)])
+        critical = torch.tensor([sizes.get(position, 0.0) for position in probe.positions.tolist()])
+        suspect = Suspect(
+            scores=scores, x=x, leave=to_leave(probe, clean), ids=probe.ids.to(x.device), critical=critical.to(x),
+            sizes=self.linf, seed=self.seed,
+        )  # fmt: skip
+        return doubts(suspect)
+
+    @property
+    def _strength(self) -> AttackSettings:
+        return AttackSettings(
+            self.steps, self.restarts, self.momentum, self.rounds, self.draws, self.samples, self.queries, self.seed
+        )
+
+    def _attempts(self, gradients: bool) -> list[Attempt]:
+        """What is run on each batch, in this order."""
+        climb, climbed = f"gradient {self.steps}x{self.restarts}", self.restarts * (3 * self.steps + 1)
+        attempts: list[Attempt] = []
+        if gradients:
+            attempts += [
+                Attempt("fgsm_linf", "linf", self.linf, "1 step, cross-entropy", 3 + len(self.linf)),
+                Attempt("pgd_linf", "linf", self.linf, climb, self._cost(climbed, self.linf)),
+                Attempt("pgd_l2", "l2", self.l2, climb, self._cost(climbed, self.l2)),
+            ]
+        else:
+            method = f"square, {self.queries} queries"
+            attempts.append(Attempt("square_linf", "linf", self.linf, method, self._cost(self.queries, self.linf)))
+        samples = max(self.samples, self.draws)
+        method = f"best of {samples}" + (f", then {climb}" if gradients else "")
+        for name, ladder in (("color_jitter", self.color_jitter), ("rotation_translation", self.rotation_translation)):
+            cost = self.draws * len(ladder) + self._cost(samples + climbed * gradients, ladder)
+            attempts.append(Attempt(name, name, ladder, method, cost))
+        if gradients:
+            attempts.append(
+                Attempt("autoattack_linf", "linf", self.autoattack, "standard", AUTOATTACK * len(self.autoattack))
+            )
+        return [attempt for attempt in attempts if attempt.ladder]
+
+    def _cost(self, once: float, ladder: tuple[float, ...]) -> float:
+        """Passes per image of climbing a ladder, and of the bisections."""
+        return SHARE * (once * len(ladder) + self.rounds * once / max(1, self.restarts) / 2)
+
+
+def _standing(table: SampleTable, attack: str, eps: float) -> float:
+    """The share of the images that withstand an attack at a size."""
+    rows = table.joined().filter((pl.col("perturbation") == attack) & (pl.col("severity") == eps))
+    own = pl.coalesce("label", "clean_prediction")
+    return float(rows.filter(pl.col("draws") == "worst_flip").select((pl.col("prediction") == own).mean()).item() or 0)
+
+
+def _no_gradient(queries: int) -> Finding:
+    return Finding(
+        code="adversarial-without-gradients", severity="note",
+        message=f"no gradient reaches the image through this model: a score-based attack of {queries} queries and the "
+        "best of random draws stand in, so that the robust accuracy is an upper bound, and a loose one",
+        remedy="hand over the nn.Module itself, without detach or no_grad inside, or raise the queries",
+    )  # fmt: skip
