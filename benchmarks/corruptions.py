@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -146,6 +147,7 @@ def main() -> None:
     plain = {
         "what": f"images per second at level {options.level}, medians",
         "environment": environment(torch.device(options.device)),
+        "load_average_15_minutes": os.getloadavg()[2],  # beyond the processors: the clock's figures mean little
         "results": {size: rates for size, (rates, _) in found.items()},
         "beside": {size: compared(rates) for size, (rates, _) in found.items()},
         "processor_milliseconds": {size: spent for size, (_, spent) in found.items()},
