@@ -149,7 +149,7 @@ def main() -> None:
         "what": f"images per second at level {options.level}, medians",
         "environment": environment(torch.device(options.device)),
         "load_average_15_minutes": os.getloadavg()[2],  # beyond the processors: the clock's figures mean little
-        "results": {size: rates for size, (rates, _) in found.items()},
+        "images_per_second": {size: rates for size, (rates, _) in found.items()},
         "beside": {size: compared(rates) for size, (rates, _) in found.items()},
         "processor_milliseconds": {size: spent for size, (_, spent) in found.items()},
         "beside_by_processor": {size: compared(_inverse(spent)) for size, (_, spent) in found.items()},
