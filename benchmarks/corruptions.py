@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -102,12 +103,13 @@ def measured(size: int, peers: list[Peer], options: argparse.Namespace, folder: 
         spent: dict[str, list[float]] = {OURS: []} | {peer.name: [] for peer in peers if peer.processes == 1}
         for _ in range(options.repeats + 1):  # the first warms up: compiled functions, pages, thread pools
             times[OURS].append(own(x, name, options.level, time.perf_counter) / counts[OURS])
-            spent[OURS].append(own_processor(x, name, options.level) / counts[OURS])
             for peer in peers:
                 wall, own_time = peer.seconds(file, name, options.level)
                 times[peer.name].append(wall / counts["peer"])
                 if peer.processes == 1:
                     spent[peer.name].append(own_time / counts["peer"])
+        for _ in range(options.repeats + 1):
+            spent[OURS].append(own_processor(x, name, options.level) / counts[OURS])
         rates[name] = {key: 1 / statistics.median(each[1:]) for key, each in times.items()}
         processor[name] = {key: 1000 * statistics.median(each[1:]) for key, each in spent.items()}
         print(f"{size:>4} px  {name:<18}", "  ".join(f"{k} {v:.0f}" for k, v in rates[name].items()), flush=True)
@@ -146,7 +148,8 @@ def main() -> None:
     plain = {
         "what": f"images per second at level {options.level}, medians",
         "environment": environment(torch.device(options.device)),
-        "results": {size: rates for size, (rates, _) in found.items()},
+        "load_average_15_minutes": os.getloadavg()[2],  # beyond the processors: the clock's figures mean little
+        "images_per_second": {size: rates for size, (rates, _) in found.items()},
         "beside": {size: compared(rates) for size, (rates, _) in found.items()},
         "processor_milliseconds": {size: spent for size, (_, spent) in found.items()},
         "beside_by_processor": {size: compared(_inverse(spent)) for size, (_, spent) in found.items()},
