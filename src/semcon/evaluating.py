@@ -33,7 +33,8 @@ class Setting:
     """What an evaluation may depend on when it is planned.
 
     `height`, `width`: of the canvas. `gradients`: whether the model has them. `labelled`, `masks`: whether the data
-    have them. `limits`: severities that these data bear, by perturbation.
+    have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
+    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name.
     """
 
     budget: str
@@ -44,6 +45,8 @@ class Setting:
     labelled: bool = True
     masks: bool = False
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    eps: tuple[float, ...] | None = None
+    autoattack: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ QUANTITIES = (
     "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change", "straightness",
     "within_class_change",
 )  # fmt: skip
+ATTEMPTS = (
+    "autoattack_linf", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf", "square_linf",
+)  # fmt: skip
+"""What evaluations try that is no perturbation of its own."""
 RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
 UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE)  # told without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -76,7 +80,7 @@ def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
         raise SemconError(f"cannot read the rule {text!r}: expected {form}")
     if match["quantity"] not in QUANTITIES:
         raise UnknownNameError("quantity", match["quantity"], QUANTITIES)
-    known = [*available("perturbations"), *families]
+    known = [*available("perturbations"), *ATTEMPTS, *families]
     if match["perturbation"] is not None and match["perturbation"] not in known:
         raise UnknownNameError("perturbation", match["perturbation"], known)
     try:

@@ -681,6 +681,31 @@ def test_evaluations_that_do_not_exist_are_refused(place, run, tmp_path, names, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("flags", "told"), [
+    (("--eps", "0.03"), "the unit is 1/255: did you mean 8"), (("--eps", "2,x"), "such as 1,2,8"),
+    (("--eps", "0"), "above 0"), (("--eps", "-1"), "between 0"),
+])  # fmt: skip
+def test_sizes_of_attacks_are_in_255ths(place, run, tmp_path, flags, told):
+    code, _, err = run("audit", place.model, place.data, "--evaluate", "adversarial", *flags, "--out", tmp_path / "run")
+    assert (code, told in err) == (2, True), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_without_attacks_are_refused(place, run, tmp_path):
+    code, _, err = run("audit", place.model, place.data, "--eps", "2", "--out", tmp_path / "run")
+    assert (code, "--evaluate adversarial" in err) == (2, True)
+
+
+def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):
+    code, out, err = run(
+        "audit", place.model, place.data, "--evaluate", "adversarial", "--eps", "1,4", "--out", tmp_path / "run",
+        "--fail-if", "pgd_linf:4 worst accuracy > 1",
+    )  # fmt: skip
+    assert (code, "Adversarial examples" in out) == (0, True), err
+    used = {one.name: one.severities for one in RunRecord.load(tmp_path / "run").record.evaluations[0].perturbations}
+    assert used["pgd_linf"] == (1.0, 4.0)
+
+
 def test_a_kill_between_evaluations_costs_neither(place, evaluated, run, tmp_path, monkeypatch):
     """The second evaluation stops at once: --resume measures it alone, and the run is the uninterrupted one."""
     from semcon.evaluations.corruption import Corruption
