@@ -92,6 +92,7 @@ JITTER = {"brightness.shift": one(0.76), "contrast.shift": one(0.91), "saturatio
 COUNTEREXAMPLES: dict[str, tuple[Tensor, Unit, tuple[float, ...]]] = {
     "translation": (stripes(8.0), {"shift": one(1.0, 0.0)}, (6.25, 12.5)),
     "rotation": (spokes(), {"angle": one(1.0)}, (10.0, 20.0)),
+    "rotation_translation": (spokes(), {"angle": one(1.0), "shift": one(0.0, 0.0)}, (10.0, 20.0)),
     "scale": (rings(), {"shift": one(1.0)}, (0.1, 0.2)),
     "color_jitter": (magenta(), {**JITTER, "hue.shift": one(-0.59)}, (0.2, 0.3)),
     "jpeg": (fine_stripes(), {}, (85, 86)),
