@@ -155,7 +155,7 @@ def photograph(name: str) -> Tensor:
 def coded(picture: Image.Image) -> bytes:
     """A sheet as a JPEG file."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=60, optimize=True, subsampling="4:2:0")
+    picture.save(file, "JPEG", quality=56, optimize=True, subsampling="4:2:0")
     return file.getvalue()
 
 
