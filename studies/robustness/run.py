@@ -5,7 +5,7 @@
 Question: are networks trained with the constraint more robust than those trained with cross-entropy, or with plain
 augmentation by the same perturbations, and do they use less information that carries no meaning? One seed of each, with
 the settings that `studies/equal_compute` chose for it and at equal compute; every figure is paired with the standard
-network's image by image, so intervals are over images and say nothing about other seeds. Networks and audits are kept
+network's (and the constraint's with augmentation's) image by image, so intervals are over images and say nothing about other seeds. Networks and audits are kept
 under `--work`; run again, it goes on.
 """
 
@@ -87,8 +87,9 @@ def audits(task: str, work: Path, budget: Any, limit: int, names: tuple[str, ...
 def results(together: SideBySide) -> dict[str, Any]:
     """What came out, the differences of what is watched, and every network's own maps and findings."""
     found: dict[str, Any] = {"opening": {}, "differences": {}, "networks": {}}
-    for pair in together.comparisons:
-        name = pair.labels[1]
+    constraint_or_copies = side_by_side([together.sides[1], together.sides[2]])
+    for pair in (*together.comparisons, *constraint_or_copies.comparisons):
+        name = f"{pair.labels[1]} minus {pair.labels[0]}"
         found["opening"][name] = [sentence for one in pair.every for sentence in one.opening]
         found["differences"][name] = {
             one.evaluation: [row for row in map(short, (*one.overall, *one.differences)) if row] for one in pair.every
