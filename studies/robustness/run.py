@@ -4,9 +4,9 @@
 
 Question: are networks trained with the constraint more robust than those trained with cross-entropy, or with plain
 augmentation by the same perturbations, and do they use less information that carries no meaning? One seed of each, with
-the settings that `studies/equal_compute` chose for it and at equal compute; every figure is paired with the standard
-network's (and the constraint's with augmentation's) image by image, so intervals are over images and say nothing about other seeds. Networks and audits are kept
-under `--work`; run again, it goes on.
+the settings that `studies/equal_compute` chose for it and at equal compute. Every figure is paired image by image with
+the standard network's, and the constraint's with augmentation's, so intervals are over images and say nothing about
+other seeds. Networks and audits are kept under `--work`; run again, it goes on. `table.py` makes the README's tables.
 """
 
 from __future__ import annotations
