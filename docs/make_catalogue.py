@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from semcon.core.concepts import Perturbation, Unit
+from semcon.core.concepts import Context, Perturbation, Unit
 from semcon.core.registry import available, load
 from semcon.keyed import Keys
 
@@ -27,6 +27,8 @@ FAMILIES = {
     "geometry": ("Geometry", "china"),
     "weather": ("Weather", "china"),
     "occlusion": ("Occlusion", "flower"),
+    "frequency": ("Frequency", "china"),
+    "shape_and_texture": ("Shape and texture", "flower"),
     "additive_ball": ("Additive balls", "flower"),
 }
 CANVAS, LABEL, GAP = 144, 15, 4
@@ -48,9 +50,21 @@ identity. Results are clipped to [0, 1] and not quantised. A *signed* factor is 
   canvas: `jpeg` codes blocks of 8 pixels, so that small images suffer more; and the norm of `l2` is over all values,
   so that one severity is seven times fainter a value at 224 px than at 32 px.
 
+Those whose unit is a *published level* are common corruptions of Hendrycks and Dietterich (arXiv 1903.12261), at any
+level from 0 to 5. Their parameters are the published ones for images 32, 64 and 224 px high, linear in the logarithm of
+the height in between, constant below 32 and above 224 px; between two levels they are linear, from what changes nothing
+at level 0. Gaussian noise and JPEG are ladders of `gaussian_noise` and `jpeg`; what has another formula than its
+namesake is called `corruption_NAME`. `semcon.published.ladder(NAME, HEIGHT)` gives the perturbation and the five
+severities of each published name. An audit that names no perturbations leaves the corruptions out.
+`studies/corruption_parity` holds them against the published code.
+
 The pictures show a photograph and its copies at the five severities on a canvas of 144 px, with the same draw along a
 row. Signed factors are shown at the end of their range, so a random copy usually shows less; the additive balls are
-shown at random, while a search finds the worst direction of the same length.
+shown at random, while a search finds the worst direction of the same length. Of perturbations that need to know where
+the object is, a disc stands for it.
+
+Those of the published corruptions, of frequency, and of shape and texture are used by evaluations of their own, and in
+an audit only where they are named.
 """
 
 CREDITS = """## The photographs
@@ -112,7 +126,7 @@ def sheet(family: str) -> Image.Image:
         for column, severity in enumerate((0.0, *kind.ladder)):
             left = column * (CANVAS + GAP)
             write.text((left + 1, top), f"{severity:g}" if column else name, fill="black", font=font)
-            picture.paste(_tile(kind()(x, unit, float(severity))), (left, top + LABEL))
+            picture.paste(_tile(kind()(x, unit, float(severity), disc(x))), (left, top + LABEL))
     return picture
 
 
@@ -120,6 +134,12 @@ def shown(unit: Unit) -> Unit:
     """A signed factor at the end of its range, where its severity is reached; fields and places as drawn."""
     ends = {name: value.sign() for name, value in unit.items() if name.split(".")[-1] in ("shift", "angle")}
     return unit | ends
+
+
+def disc(x: Tensor) -> Context:
+    """The middle of the photograph as its object: neither has a mask, and the flower fills about as much."""
+    place = torch.linspace(-1, 1, CANVAS)
+    return Context((place[:, None] ** 2 + place**2 < 0.5).to(x)[None, None])
 
 
 def photograph(name: str) -> Tensor:
@@ -135,7 +155,7 @@ def photograph(name: str) -> Tensor:
 def coded(picture: Image.Image) -> bytes:
     """A sheet as a JPEG file."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80, optimize=True, subsampling="4:4:4")
+    picture.save(file, "JPEG", quality=56, optimize=True, subsampling="4:2:0")
     return file.getvalue()
 
 

@@ -52,7 +52,9 @@ def test_every_example_runs(
         assert re.search(r"loss|continuity", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/gate.md", "docs/compare.md", "docs/training.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/gate.md", "docs/compare.md", "docs/training.md", "docs/evaluations.md"]
+)
 def test_every_command_shown_is_understood(page: str) -> None:
     """Parsed as the program parses it; nothing is run."""
     text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")

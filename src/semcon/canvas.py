@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,11 @@ class Canvas:
         tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
         tensor = tensor.float().div_(255) if image.dtype == np.uint8 else tensor.float()
         return tensor.expand(3, -1, -1) if tensor.shape[0] == 1 else tensor
+
+    def fit_mask(self, mask: NDArray[np.bool_]) -> Tensor:
+        """(H, W) bool -> (1, height, width) float32, 0 or 1: where `fit` puts what the mask covers by half or more."""
+        grey = replace(self, interpolation="bilinear").fit(np.where(mask, np.uint8(255), np.uint8(0)))
+        return (grey[:1] >= 0.5).float()
 
     def _scaled(self, height: int, width: int) -> tuple[int, int]:
         if self.resize is None and (height, width) == (self.height, self.width):

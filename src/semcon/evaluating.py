@@ -11,7 +11,7 @@ import polars as pl
 
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
-from semcon.core.record import Finding, MapRecord, PerturbationRecord
+from semcon.core.record import Estimate, Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
@@ -33,7 +33,8 @@ class Setting:
     """What an evaluation may depend on when it is planned.
 
     `height`, `width`: of the canvas. `gradients`: whether the model has them. `labelled`, `masks`: whether the data
-    have them. `limits`: severities that these data bear, by perturbation.
+    have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
+    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name.
     """
 
     budget: str
@@ -44,15 +45,18 @@ class Setting:
     labelled: bool = True
     masks: bool = False
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    eps: tuple[float, ...] | None = None
+    autoattack: bool = False
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What an evaluation says besides its estimates: sentences for people, pictures of numbers, doubts."""
+    """What an evaluation says: sentences for people, pictures of numbers, doubts, estimates besides every table's."""
 
     verdict: tuple[str, ...] = ()
     maps: tuple[MapRecord, ...] = ()
     findings: tuple[Finding, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
 
 
 class Evaluation(ABC):

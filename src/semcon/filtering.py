@@ -6,12 +6,28 @@ All take (B, C, H, W), parameters of one number per image, and are differentiabl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 _FAINT = 1e-7  # a weight that no pixel shows
+_BLOCK = 1 << 17  # pixels worked on at once on a CPU, so that what lies between stays in its cache
+
+
+def in_blocks(
+    work: Callable[[Tensor, dict[str, Tensor], Tensor], Tensor], x: Tensor, unit: dict[str, Tensor], severity: Tensor
+) -> Tensor:
+    """work(x, unit, severity), on a CPU a few images at a time where no gradient is asked for; each by itself."""
+    images = max(1, _BLOCK // (x.shape[2] * x.shape[3]))
+    recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, severity, *unit.values()))
+    if x.device.type != "cpu" or recorded or len(x) <= images:
+        return work(x, unit, severity)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for rows in (slice(start, start + images) for start in range(0, len(x), images)):
+        out[rows] = work(x[rows], {name: value[rows] for name, value in unit.items()}, severity[rows])
+    return out
 
 
 def sampled_gaussian(x: Tensor, sigma: Tensor, truncate: float = 4.0) -> Tensor:
@@ -31,22 +47,52 @@ def _symmetric(x: Tensor, weights: Tensor, dim: int) -> Tensor:
     """Along one dimension: the middle weight, then both neighbours at 1, 2, ... (B, 1 + reach)."""
     reach, size = weights.shape[1] - 1, x.shape[dim]
     wide = replicated(x, reach, reach, dim)
+    places = [(reach + side * tap, tap) for tap in range(1, reach + 1) for side in (-1, 1)]
+    if weights.device.type == "cpu" and not weights.requires_grad and bool((weights == weights[0]).all()):
+        same = weights[0].tolist()
+        out = x * same[0]
+        for place, tap in places:
+            out.add_(wide.narrow(dim, place, size), alpha=same[tap])
+        return out
     out = x * weights[:, 0].view(-1, 1, 1, 1)
-    for tap in range(1, reach + 1):
-        pair = wide.narrow(dim, reach - tap, size) + wide.narrow(dim, reach + tap, size)
-        out = out.addcmul_(pair, weights[:, tap].view(-1, 1, 1, 1))
+    for place, tap in places:
+        out = out.addcmul_(wide.narrow(dim, place, size), weights[:, tap].view(-1, 1, 1, 1))
     return out
+
+
+def gaussian_matrix(sigma: Tensor, size: int, truncate: float) -> Tensor:
+    """Sampled Gaussians as matrices (B, size, size), the row a mirror image outside (c b a | a b c), symmetric.
+
+    `sigma`: (B,), any number of sizes. Source: skimage.filters.gaussian, mode "reflect".
+    """
+    if sigma.device.type == "cpu" and not sigma.requires_grad and bool((sigma == sigma[0]).all()):
+        return _gaussian_matrix(sigma[:1], size, truncate).expand(len(sigma), -1, -1)
+    return _gaussian_matrix(sigma, size, truncate)
+
+
+def _gaussian_matrix(sigma: Tensor, size: int, truncate: float) -> Tensor:
+    reach = (truncate * sigma + 0.5).floor()
+    place = torch.arange(size, dtype=sigma.dtype, device=sigma.device)
+    apart, across = (place[:, None] - place).abs(), place[:, None] + place + 1
+    fall = -0.5 / sigma.clamp_min(1e-3).square()
+    far = torch.arange(2 * size * (int(reach.max()) // (2 * size) + 2), dtype=sigma.dtype, device=sigma.device)
+    weights = torch.exp(fall[:, None] * far * far) * (far <= reach[:, None])
+    total = 2 * weights.sum(1, keepdim=True) - 1
+    weights, folded = weights / total, torch.zeros_like(weights[:, : 2 * size])
+    for start in range(0, len(far), 2 * size):  # to the right of a pixel, and of its images
+        folded = folded + weights[:, start : start + 2 * size]
+    left = weights.clone()
+    left[:, 0] = 0
+    for start in range(0, len(far), 2 * size):
+        part = left[:, start : start + 2 * size]
+        folded = folded + torch.cat((part[:, :1], part[:, 1:].flip(1)), dim=1)
+    return folded[:, apart.long()] + folded[:, across.long() % (2 * size)]
 
 
 def replicated(x: Tensor, before: int, after: int, dim: int) -> Tensor:
     """The edge pixels repeated outside, any number of times."""
-    if before == after == 0:
-        return x
-    sides = list(x.shape)
-    sides[dim] = before
-    first = x.narrow(dim, 0, 1).expand(sides)
-    sides[dim] = after
-    return torch.cat((first, x, x.narrow(dim, x.shape[dim] - 1, 1).expand(sides)), dim=dim)
+    sides = (0, 0, before, after) if dim == 2 else (before, after, 0, 0)
+    return F.pad(x, sides, mode="replicate")
 
 
 def streak(x: Tensor, radius: Tensor, sigma: Tensor, degrees: Tensor) -> Tensor:
@@ -79,13 +125,19 @@ def _streak(x: Tensor, radius: float, sigma: float, degrees: float) -> Tensor:
 def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     """Convolve with a kernel symmetric about its centre, (B or 1, K, K), K odd; mirrored about the edge pixels.
 
-    By Fourier transform. Source of the edge (d c b | a b c d | c b a): OpenCV's default border.
+    By Fourier transform, on a CPU a few images at a time. Edge as by default in OpenCV: (d c b | a b c d | c b a).
     """
     reach, (height, width) = kernel.shape[-1] // 2, x.shape[2:]
-    wide = mirrored(mirrored(x, reach, 2), reach, 3)
-    sides = [_fast(side) for side in wide.shape[2:]]
-    spectrum = torch.fft.rfft2(wide, s=sides) * torch.fft.rfft2(kernel, s=sides).unsqueeze(1)
-    return torch.fft.irfft2(spectrum, s=sides)[:, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
+    sides = [_fast(side + 2 * reach) for side in (height, width)]
+    known = torch.view_as_real(torch.fft.rfft2(kernel, s=sides)).expand(len(x), -1, -1, -1)
+
+    def some(x: Tensor, unit: dict[str, Tensor], _: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(mirrored(mirrored(x, reach, 2), reach, 3), s=sides)
+        spectrum = spectrum * torch.view_as_complex(unit["kernel"]).unsqueeze(1)
+        out = torch.fft.irfft2(spectrum, s=sides)
+        return out[:, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
+
+    return in_blocks(some, x, {"kernel": known}, x.new_zeros(len(x)))
 
 
 def mirrored(x: Tensor, reach: int, dim: int) -> Tensor:
@@ -124,8 +176,8 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
 def _stretched(size: int, factor: Tensor) -> Tensor:
     """Where each of `size` pixels is read, (B, size) in [-1, 1]."""
     cut = (size / factor - 1e-3).ceil()
-    made = (cut * factor + 1e-4).round()  # halves up, as the published factors fall
+    made = (cut * factor).round()
     step = (cut - 1) / (made - 1).clamp_min(1)
     first = ((size - cut) / 2).floor() + ((made - size) / 2).floor() * step
     place = first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]
-    return place * (2 / (size - 1)) - 1
+    return place * (2 / max(1, size - 1)) - 1

@@ -22,10 +22,17 @@ from semcon.core.registry import available
 from semcon.report.numbers import counted
 
 QUANTITIES = (
-    "accuracy", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity", "flip",
-    "flip_probability", "gradient_norm", "local_lipschitz", "relative_change", "within_class_change",
+    "accuracy", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity",
+    "flip", "flip_probability", "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz",
+    "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change", "straightness",
+    "within_class_change",
 )  # fmt: skip
-UNTOUCHED = ("accuracy", "gradient_norm")  # told of the images without a perturbation
+ATTEMPTS = (
+    "autoattack_linf", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf", "square_linf",
+)  # fmt: skip
+"""What evaluations try that is no perturbation of its own."""
+RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
+UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE)  # told without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
@@ -73,7 +80,7 @@ def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
         raise SemconError(f"cannot read the rule {text!r}: expected {form}")
     if match["quantity"] not in QUANTITIES:
         raise UnknownNameError("quantity", match["quantity"], QUANTITIES)
-    known = [*available("perturbations"), *families]
+    known = [*available("perturbations"), *ATTEMPTS, *families]
     if match["perturbation"] is not None and match["perturbation"] not in known:
         raise UnknownNameError("perturbation", match["perturbation"], known)
     try:
@@ -107,6 +114,8 @@ def check_rules(
 
 def _missing(rule: Rule, severities: Mapping[str, Sequence[float]], *, worst: bool, critical: bool) -> str | None:
     """What a rule asks for that a run does not measure."""
+    if rule.quantity in RELATIVE:
+        return f"{rule.quantity} is of one model over another: semcon compare gives it"
     if rule.draws == "worst" and not worst:
         return "it has no worst cases (--worst search measures them)"
     if rule.quantity == "critical_severity" and not critical:
@@ -161,13 +170,18 @@ def check_writable(path: Path) -> None:
 
 def _matching(record: Record, rule: Rule) -> list[Estimate]:
     """The estimates a rule speaks of: all images; the primary gauge unless it names one; every severity unless one."""
-    found = [estimate for estimate in record.estimates if speaks_of(rule, estimate, record.settings.primary)]
+    figures = record.figures()
+    found = [estimate for estimate in figures if speaks_of(rule, estimate, record.settings.primary)]
     if not found:
-        settings = record.settings
-        severities = {perturbation.name: perturbation.severities for perturbation in settings.perturbations}
-        gauges = [info.name for info in settings.gauges]
-        check_rules([rule], severities, gauges, worst=settings.worst is not None, critical=settings.critical)
-        there = {e.quantity for e in record.estimates if (e.perturbation is None) == (rule.perturbation is None)}
+        settings = [record.settings, *(record.evaluation(one.name).settings for one in record.evaluations)]
+        severities: dict[str, tuple[float, ...]] = {}
+        for one in settings:
+            for used in one.perturbations:
+                severities[used.name] = (*severities.get(used.name, ()), *used.severities)
+        gauges = [info.name for one in settings for info in one.gauges]
+        worst = any(estimate.draws == "worst" for estimate in figures)
+        check_rules([rule], severities, gauges, worst=worst, critical=any(one.critical for one in settings))
+        there = {e.quantity for e in figures if (e.perturbation is None) == (rule.perturbation is None)}
         whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
         told = ", ".join(sorted(there))
         raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {whose} it has {told}")

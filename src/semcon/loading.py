@@ -18,33 +18,41 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from semcon.canvas import Canvas
-from semcon.core.concepts import Dataset
+from semcon.core.concepts import Context, Dataset
 from semcon.core.errors import SemconError, UnreadableImageError
 from semcon.core.registry import load
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Found = tuple[Tensor, str, Tensor | None]
+"""One image on the canvas, its title, its mask."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images on the canvas: `x` (B, 3, H, W) float32; `ids` (B,) int64; `labels` (B,) int64, -1 without."""
+    """Images on the canvas: `x` (B, 3, H, W) float32; `ids` (B,) int64; `labels` (B,) int64, -1 without.
+
+    `masks`: (B, 1, H, W) float32, 1 on the object and 0 elsewhere, where the data set has them.
+    """
 
     x: Tensor
     positions: Tensor
     ids: Tensor
     labels: Tensor
     titles: tuple[str, ...]
+    masks: Tensor | None = None
 
     @classmethod
     def concat(cls, parts: Sequence[Batch]) -> Batch:
         """Several batches as one."""
+        masks = [part.masks for part in parts if part.masks is not None]
         return cls(
             torch.cat([part.x for part in parts]),
             torch.cat([part.positions for part in parts]),
             torch.cat([part.ids for part in parts]),
             torch.cat([part.labels for part in parts]),
             tuple(title for part in parts for title in part.titles),
+            torch.cat(masks) if masks else None,
         )
 
     def halves(self) -> tuple[Batch, Batch]:
@@ -58,7 +66,12 @@ class Batch:
 
     def part(self, rows: slice) -> Batch:
         """Some of the images."""
-        return Batch(self.x[rows], self.positions[rows], self.ids[rows], self.labels[rows], self.titles[rows])
+        masks = None if self.masks is None else self.masks[rows]
+        return Batch(self.x[rows], self.positions[rows], self.ids[rows], self.labels[rows], self.titles[rows], masks)
+
+    def context(self, device: torch.device) -> Context | None:
+        """What perturbations may know of these images besides their pixels; None where there is nothing."""
+        return None if self.masks is None else Context(self.masks.to(device))
 
 
 @dataclass(frozen=True)
@@ -157,15 +170,18 @@ def batches(
     """The images at these rows of the scan, in that order, on the canvas; the next are decoded while one is used.
 
     `labels`: (N,) as the model's outputs, beside the scan's rows; the scan's own where None. The positions of a batch
-    are rows of the scan.
+    are rows of the scan. A data set with `mask(index)` gives masks too.
     """
     labels = scanned.labels if labels is None else labels
     places = scanned.positions.numpy()
+    mask = mask_reader(dataset)
 
-    def read(row: int) -> tuple[Tensor, str]:
-        return canvas.fit(dataset.image(int(places[row]))), dataset.title(int(places[row]))
+    def read(row: int) -> Found:
+        place = int(places[row])
+        where = None if mask is None else canvas.fit_mask(mask(place))
+        return canvas.fit(dataset.image(place)), dataset.title(place), where
 
-    pending: list[tuple[Tensor, str]] = []
+    pending: list[Found] = []
     taken: list[int] = []
     for row, found in zip(rows, _in_order(rows, read, workers or default_workers()), strict=True):
         pending.append(found)
@@ -177,10 +193,19 @@ def batches(
         yield _collated(pending, taken, scanned.ids, labels)
 
 
-def _collated(found: list[tuple[Tensor, str]], taken: list[int], ids: Tensor, labels: Tensor) -> Batch:
-    images, titles = zip(*found, strict=True)
+def mask_reader(dataset: Dataset) -> Callable[[int], Any] | None:
+    """How to read where the object of image `index` is, (H, W) bool; None where the data set does not know."""
+    if not isinstance(dataset, Part):
+        return getattr(dataset, "mask", None)
+    mask, indices = mask_reader(dataset.whole), dataset.indices
+    return None if mask is None else lambda index: mask(indices[index])
+
+
+def _collated(found: list[Found], taken: list[int], ids: Tensor, labels: Tensor) -> Batch:
+    images, titles, masks = zip(*found, strict=True)
     rows = torch.tensor(taken)
-    return Batch(torch.stack(images), rows, ids[rows], labels[rows], titles)
+    known = None if masks[0] is None else torch.stack(masks)
+    return Batch(torch.stack(images), rows, ids[rows], labels[rows], titles, known)
 
 
 def _in_order(items: Iterable[Item], work: Callable[[Item], Result], workers: int) -> Iterator[Result]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semcon.core.concepts import Perturbation, Unit
+from semcon.core.concepts import Context, Perturbation, Unit
 
 Objective = Callable[[Tensor], Tensor]
 """Perturbed canvas (B, 3, H, W) -> what is maximised (B,)."""
@@ -70,6 +70,7 @@ class Best:
 def worst_case(
     perturbation: Perturbation, x: Tensor, severity: float | Tensor, draw: Callable[[int], Unit], *,
     objective: Objective, settings: SearchSettings, gradients: bool, known: list[Tensor],
+    context: Context | None = None,
 ) -> Best:  # fmt: skip
     """The parameters of largest objective found, per sample.
 
@@ -83,11 +84,20 @@ def worst_case(
         return best
     if gradients and searchable(perturbation):
         for restart in range(settings.restarts):
-            _ascend(perturbation, x, severity, best, draw(restart), objective=objective, steps=settings.steps)
+            _ascend(
+                perturbation,
+                x,
+                severity,
+                best,
+                draw(restart),
+                objective=objective,
+                steps=settings.steps,
+                context=context,
+            )
         return best
     for number in range(len(known), settings.best_of):
         unit = draw(number)
-        best.update(unit, objective(perturbation(x, unit, severity)))
+        best.update(unit, objective(perturbation(x, unit, severity, context)))
     return best
 
 
@@ -100,6 +110,7 @@ def _ascend(
     *,
     objective: Objective,
     steps: int,
+    context: Context | None,
 ) -> None:
     """Projected gradient ascent from `start`, improving `best`: sign steps in a box, normalised steps in a ball.
 
@@ -111,7 +122,7 @@ def _ascend(
     for step in range(steps):
         unit = {name: value.detach().requires_grad_() for name, value in unit.items()}
         with torch.enable_grad():
-            value = objective(perturbation(x, unit, severity))
+            value = objective(perturbation(x, unit, severity, context))
             gradients = torch.autograd.grad(value.sum(), list(unit.values()))
         best.update({name: u.detach() for name, u in unit.items()}, value.detach())
         size = reach / steps * (1 + math.cos(math.pi * (step + 0.5) / steps))
@@ -119,7 +130,7 @@ def _ascend(
             name: project(perturbation, u.detach() + size * direction(perturbation, g))
             for (name, u), g in zip(unit.items(), gradients, strict=True)
         }
-    best.update(unit, objective(perturbation(x, unit, severity)))
+    best.update(unit, objective(perturbation(x, unit, severity, context)))
 
 
 def direction(perturbation: Perturbation, gradient: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """semcon's corruptions beside the published ones, cell by cell: `python compare.py REFERENCE.npz DATA [--draws 4]`.
 
 REFERENCE: what `reference.py` wrote. DATA: the folder with `weights/cifar10` and `cifar10/test.parquet`. Writes
-results/parity.json and prints the table. Both sides are compared as 8-bit images, as published: truncated, where Pillow
-did not round. Of what is the same at every draw: mean and largest difference of a value. Of the rest, in distribution:
-each image's mean error to the clean one, its mean and spread over images; SSIM to the clean image; at 32 px the accuracy
-of akamaster's ResNet-20, with the 95 % interval of the difference, paired by image. Our draws are averaged per image.
+results/parity.json and prints it. Both sides are compared as 8-bit images, as published: truncated, where Pillow did
+not round. Of what is the same at every draw: mean and largest difference of a value. Of the rest, in distribution: each
+image's mean error to the clean one, its mean and spread over images; SSIM to the clean image; at 32 px the accuracy of
+akamaster's ResNet-20, with the 95 % interval of the difference, paired by image. Our draws are averaged per image.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from environment import environment
 
 from semcon.core.registry import load
 from semcon.keyed import Keys
 from semcon.published import COMMON, EXTRA, ladder
 
+HERE = Path(__file__).resolve().parent
 ROUNDED = ("pixelate", "jpeg_compression")
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TIGHT, CLOSE = 0.5, 0.05  # grey levels where nothing is random; share of the error where something is
@@ -57,7 +57,9 @@ def network(data: Path) -> nn.Module:
 def labels(data: Path, count: int) -> Tensor:
     import polars
 
-    return torch.tensor(polars.read_parquet(data / "cifar10" / "test.parquet", columns=["label"])["label"].to_list()[:count])
+    return torch.tensor(
+        polars.read_parquet(data / "cifar10" / "test.parquet", columns=["label"])["label"].to_list()[:count]
+    )
 
 
 def correct(model: nn.Module, images: Tensor, truth: Tensor) -> Tensor:
@@ -120,7 +122,11 @@ def cell(clean: Tensor, theirs: Tensor, name: str, level: int, draws: int) -> tu
     }
     if fixed(name):
         away = (ours[0] - theirs).abs() * 255
-        found |= {"difference": float(away.mean()), "largest": float(away.max()), "beyond_2": float((away > 2.5).float().mean())}
+        found |= {
+            "difference": float(away.mean()),
+            "largest": float(away.max()),
+            "beyond_2": float((away > 2.5).float().mean()),
+        }
     return found, ours
 
 
@@ -171,9 +177,12 @@ def _accuracy(model: nn.Module, theirs: Tensor, ours: list[Tensor], truth: Tenso
 
 
 def _rounded(found: Any) -> Any:
+    """Four digits of every number."""
     if isinstance(found, dict):
         return {key: _rounded(value) for key, value in found.items()}
-    return [_rounded(each) for each in found] if isinstance(found, list) else float(f"{found:.4g}") if isinstance(found, float) else found
+    if isinstance(found, list):
+        return [_rounded(each) for each in found]
+    return float(f"{found:.4g}") if isinstance(found, float) else found
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def test_the_smallest_size_is_that_of_a_linear_model(name: str, dual: int) -> No
 
 def test_clipping_makes_an_image_stronger() -> None:
     """Oracle: a black image whose class can only be left by darkening it stands at every size."""
+
     def scores(x: Tensor) -> Tensor:
         total = x.flatten(1).sum(1)
         return torch.stack((torch.full_like(total, 1.0), -total), dim=1)

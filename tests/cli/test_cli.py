@@ -629,3 +629,120 @@ def test_report_of_what_is_no_run(run, tmp_path):
     assert "damaged" in run("report", tmp_path)[2]
     (tmp_path / "record.json").write_text('{"schema": 99}')
     assert "schema 99" in run("report", tmp_path)[2]
+
+
+EVALUATED = ("--perturb", "gaussian_noise:0.05/0.2", "--mean", ".5", "--std", ".25")
+
+
+@pytest.fixture(scope="session")
+def evaluated(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with two evaluations."""
+    out = tmp_path_factory.mktemp("evaluated") / "both"
+    command = [sys.executable, "-m", "semcon", "audit", place.model, place.data, *EVALUATED, "--out", str(out)]
+    subprocess.run([*command, "--evaluate", "corruption,continuity"], check=True, capture_output=True)
+    return out
+
+
+def test_every_evaluation_keeps_rows_and_estimates_of_its_own(place, run, evaluated, tmp_path):
+    """Continuity's are byte for byte what they are alone."""
+    record = RunRecord.load(evaluated)
+    assert record.evaluations == ("continuity", "corruption")
+    assert record.of("corruption").samples.rows.height == 36 * 15 * 3
+    alone = tmp_path / "alone"
+    assert run("audit", place.model, place.data, *EVALUATED, "--out", alone)[0] == 0
+    assert record.samples.rows.equals(RunRecord.load(alone).samples.rows)
+    assert record.record.estimates == RunRecord.load(alone).record.estimates
+    assert "Common corruptions" in (evaluated / "report.html").read_text()
+
+
+def test_an_evaluation_without_continuity(place, run, tmp_path):
+    """No profile and no gallery, but accuracy, a gate on its own figures, and a table for people."""
+    code, out, err = run(
+        "audit", place.model, place.data, "--evaluate", "corruption", "--out", tmp_path / "run",
+        "--fail-if", "fog:3 accuracy < 0", "--fail-if", "accuracy < 0",
+    )  # fmt: skip
+    assert code == 0
+    assert "Common corruptions" in out
+    assert "continuity profile" not in out
+    assert err.count("does not hold") == 2
+    assert not (tmp_path / "run" / "rows.parquet").exists()
+    record = RunRecord.load(tmp_path / "run").record
+    assert record.profile == ()
+    assert [e.quantity for e in record.estimates if e.subset == "all"] == ["accuracy"]
+
+
+@pytest.mark.parametrize(("names", "told"), [
+    ("corrupton", "Did you mean corruption"), ("corruption,corruption", "given twice"), ("none", "at least one"),
+])  # fmt: skip
+def test_evaluations_that_do_not_exist_are_refused(place, run, tmp_path, names, told):
+    code, _, err = run("audit", place.model, place.data, "--evaluate", names, "--out", tmp_path / "run")
+    assert code == 2
+    assert told in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("flags", "told"), [
+    (("--eps", "0.03"), "the unit is 1/255: did you mean 8"), (("--eps", "2,x"), "such as 1,2,8"),
+    (("--eps", "0"), "above 0"), (("--eps", "-1"), "between 0"),
+])  # fmt: skip
+def test_sizes_of_attacks_are_in_255ths(place, run, tmp_path, flags, told):
+    code, _, err = run("audit", place.model, place.data, "--evaluate", "adversarial", *flags, "--out", tmp_path / "run")
+    assert (code, told in err) == (2, True), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_without_attacks_are_refused(place, run, tmp_path):
+    code, _, err = run("audit", place.model, place.data, "--eps", "2", "--out", tmp_path / "run")
+    assert (code, "--evaluate adversarial" in err) == (2, True)
+
+
+def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):
+    code, out, err = run(
+        "audit", place.model, place.data, "--evaluate", "adversarial", "--eps", "1,4", "--out", tmp_path / "run",
+        "--fail-if", "pgd_linf:4 worst accuracy > 1",
+    )  # fmt: skip
+    assert (code, "Adversarial examples" in out) == (0, True), err
+    used = {one.name: one.severities for one in RunRecord.load(tmp_path / "run").record.evaluations[0].perturbations}
+    assert used["pgd_linf"] == (1.0, 4.0)
+
+
+def test_a_kill_between_evaluations_costs_neither(place, evaluated, run, tmp_path, monkeypatch):
+    """The second evaluation stops at once: --resume measures it alone, and the run is the uninterrupted one."""
+    from semcon.evaluations.corruption import Corruption
+
+    own = Corruption.run
+    monkeypatch.setattr(Corruption, "run", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    arguments = ("audit", place.model, place.data, *EVALUATED, "--evaluate", "continuity,corruption")
+    assert run(*arguments, "--out", tmp_path / "run")[0] == 130
+    monkeypatch.setattr(Corruption, "run", own)
+    parts = sorted((tmp_path / "run.partial" / "parts").rglob("*.parquet"))
+    before = [part.stat().st_mtime_ns for part in parts]
+    assert {part.parent.name for part in parts} == {"continuity"}
+    code, _, err = run(*arguments[:-1], "continuity", "--out", tmp_path / "run", "--resume")
+    assert (code, "corruption" in err) == (2, True)
+    assert [part.stat().st_mtime_ns for part in parts] == before
+    assert run(*arguments, "--out", tmp_path / "run", "--resume")[0] == 0
+    whole, resumed = RunRecord.load(evaluated), RunRecord.load(tmp_path / "run")
+    for name in ("continuity", "corruption"):
+        assert resumed.of(name).samples.rows.equals(whole.of(name).samples.rows)
+
+
+def test_evaluations_are_compared_too(place, evaluated, run, tmp_path):
+    """Equal weights: mCE exactly 1; a rule on a corruption; other levels are refused by name."""
+    weights = ("--weights", place.root / "model.safetensors", "--name", "same", "--evaluate", "continuity,corruption")
+    assert run("audit", place.model, place.data, *EVALUATED, *weights, "--out", tmp_path / "same")[0] == 0
+    rules = ("--fail-if", "fog:3 accuracy < -0.5", "--fail-if", "mean_corruption_error > 0.1")
+    code, out, err = run("compare", evaluated, tmp_path / "same", *rules, "--json", "--out", tmp_path / "page")
+    assert code == 0, err
+    assert err.count("does not hold") == 2
+    (pair,) = json.loads(out)["differences"]
+    (corruption,) = pair["others"]
+    assert corruption["evaluation"] == "corruption"
+    assert corruption["overall"][0]["quantity"] == "mean_corruption_error"
+    assert corruption["overall"][0]["second"] == 1
+    assert "Common corruptions" in (tmp_path / "page" / "report.html").read_text()
+    assert run("audit", place.model, place.data, "--evaluate", "corruption", "--budget", "standard", "--limit", 6, "--mean", ".5",
+               "--std", ".25", "--out", tmp_path / "other")[0] == 0  # fmt: skip
+    code, _, err = run("compare", evaluated, tmp_path / "other")
+    assert code == 2
+    assert "ladder of" in err

@@ -116,8 +116,7 @@ class Counter(Silent):
 def test_its_parts_keep_the_tables_schema(evaluation: Evaluation, subject: Subject, labels: list[int] | None) -> None:
     """Whatever is missing is a null of the column's own kind; no cell is NaN."""
     for part in parts(evaluation, subject, labels, set()):
-        assert dict(part.images.schema) == SampleTable.image_schema(part.gauges)
-        assert dict(part.rows.schema) == SampleTable.row_schema(part.gauges)
+        assert (dict(part.images.schema), dict(part.rows.schema)) == part.schemas
         for frame in (part.images, part.rows):
             assert not frame.select(pl.col(pl.Float32, pl.Float64).is_nan().any()).transpose().to_series().any()
 

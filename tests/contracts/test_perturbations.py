@@ -11,13 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from semcon.core.concepts import Perturbation, Unit
+from semcon.core.concepts import Context, Perturbation, Unit
 from semcon.core.errors import SemconError
 from semcon.core.registry import available, load
 from semcon.keyed import Keys
 
 NAMES = available("perturbations")
-FAMILIES = {"photometric", "noise", "blur_and_coding", "geometry", "weather", "occlusion", "additive_ball"}
+FAMILIES = {
+    "photometric", "noise", "blur_and_coding", "geometry", "weather", "occlusion", "frequency", "shape_and_texture",
+    "additive_ball",
+}  # fmt: skip
 SIZES = [(8, 8), (9, 31), (40, 24)]
 IDS = torch.tensor([3, 2**40 + 1, 7, 2**62, 11, 5, 2**33])
 
@@ -60,6 +63,11 @@ def keys(name: str, ids: Tensor = IDS, draw: int = 0, seed: int = 0) -> Keys:
     return Keys(ids, seed, draw, name)
 
 
+def known(perturbation: Perturbation, x: Tensor) -> Context | None:
+    """A mask where the perturbation says that it needs one: the bright pixels, so none of a black image."""
+    return Context(mask=(x.mean(1, keepdim=True) > 0.5).to(x)) if perturbation.needs_mask else None
+
+
 def ladder(perturbation: Perturbation, batch: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """A severity per sample, going round the ladder."""
     rungs = [float(perturbation.ladder[i % len(perturbation.ladder)]) for i in range(batch)]
@@ -93,10 +101,10 @@ def test_it_is_frozen_comparable_and_picklable(perturbation: Perturbation) -> No
 def test_severity_0_is_the_identity(perturbation: Perturbation, name: str, dtype: torch.dtype) -> None:
     x = noise_images(7, 12, 9, dtype)
     unit = perturbation.sample(keys(name), x)
-    assert torch.equal(perturbation(x, unit, 0.0), x)
+    assert torch.equal(perturbation(x, unit, 0.0, known(perturbation, x)), x)
     severity = ladder(perturbation, 7, dtype)
     severity[[1, 4]] = 0
-    mixed = perturbation(x, unit, severity)
+    mixed = perturbation(x, unit, severity, known(perturbation, x))
     assert torch.equal(mixed[[1, 4]], x[[1, 4]])
 
 
@@ -143,10 +151,11 @@ def test_parameters_lie_in_the_declared_set(perturbation: Perturbation, name: st
 def test_a_batch_of_one_equals_a_batch_of_many(perturbation: Perturbation, name: str) -> None:
     """With a severity per sample. Oracle: each image alone."""
     x, severity = noise_images(7, 20, 14), ladder(perturbation, 7)
-    together = perturbation(x, perturbation.sample(keys(name), x), severity)
+    together = perturbation(x, perturbation.sample(keys(name), x), severity, known(perturbation, x))
     for i in range(7):
         one = slice(i, i + 1)
-        alone = perturbation(x[one], perturbation.sample(keys(name, IDS[one]), x[one]), float(severity[i]))
+        unit = perturbation.sample(keys(name, IDS[one]), x[one])
+        alone = perturbation(x[one], unit, float(severity[i]), known(perturbation, x[one]))
         torch.testing.assert_close(alone, together[one], rtol=0, atol=2e-6)
 
 
@@ -154,11 +163,11 @@ def test_nothing_given_is_changed_and_a_second_call_agrees(perturbation: Perturb
     x, severity = noise_images(7, 16, 16), ladder(perturbation, 7)
     unit = perturbation.sample(keys(name), x)
     before = x.clone(), {k: v.clone() for k, v in unit.items()}, severity.clone()
-    first = perturbation(x, unit, severity)
+    first = perturbation(x, unit, severity, known(perturbation, x))
     assert torch.equal(x, before[0])
     assert all(torch.equal(unit[k], v) for k, v in before[1].items())
     assert torch.equal(severity, before[2])
-    assert torch.equal(perturbation(x, unit, severity), first)
+    assert torch.equal(perturbation(x, unit, severity, known(perturbation, x)), first)
     first.fill_(0.5)
     assert torch.equal(x, before[0])
 
@@ -171,7 +180,7 @@ def test_range_shape_and_type(perturbation: Perturbation, name: str, size: tuple
     x[0], x[1], x[2], x[3, 1:] = 0, 1, 0.5, 0
     unit = perturbation.sample(keys(name), x)
     for rung in (*perturbation.ladder, min(perturbation.maximum, 1000.0)):
-        y = perturbation(x, unit, float(rung))
+        y = perturbation(x, unit, float(rung), known(perturbation, x))
         assert (y.shape, y.dtype, y.device) == (x.shape, x.dtype, x.device)
         assert bool(y.isfinite().all())
         assert 0 <= float(y.min()) <= float(y.max()) <= 1
@@ -181,18 +190,21 @@ def test_memory_layout_does_not_matter(perturbation: Perturbation, name: str) ->
     x = noise_images(4, 16, 12)
     severity = ladder(perturbation, 4)
     unit = perturbation.sample(keys(name, IDS[:4]), x)
-    expected = perturbation(x, unit, severity)
+    expected = perturbation(x, unit, severity, known(perturbation, x))
     for layout in (x.contiguous(memory_format=torch.channels_last), x.mT.contiguous().mT):
-        torch.testing.assert_close(perturbation(layout, unit, severity), expected, rtol=0, atol=2e-6)
+        copy = perturbation(layout, unit, severity, known(perturbation, layout))
+        torch.testing.assert_close(copy, expected, rtol=0, atol=2e-6)
     grey = x[:, :1].expand(-1, 3, -1, -1)
-    torch.testing.assert_close(perturbation(grey, unit, severity), perturbation(grey.clone(), unit, severity))
+    where = known(perturbation, grey)
+    copy = perturbation(grey, unit, severity, where)
+    torch.testing.assert_close(copy, perturbation(grey.clone(), unit, severity, where))
 
 
 def test_every_rung_changes_photographs(perturbation: Perturbation, name: str) -> None:
     x = photographs()
     unit = perturbation.sample(keys(name, IDS[:4]), x)
     for rung in perturbation.ladder:
-        assert float((perturbation(x, unit, float(rung)) - x).abs().mean()) > 1e-4
+        assert float((perturbation(x, unit, float(rung), known(perturbation, x)) - x).abs().mean()) > 1e-4
 
 
 @pytest.mark.parametrize("draw", [0, 1, 2])
@@ -205,7 +217,8 @@ def test_pixel_change_never_falls_where_declared(perturbation: Perturbation, nam
     severities = [float(rung) for rung in perturbation.ladder]
     if perturbation.kind == "continuous":
         severities = sorted([*severities, *((a + b) / 2 for a, b in pairwise(severities))])
-    changes = torch.stack([(perturbation(x, unit, s) - x).abs().mean(dim=(1, 2, 3)) for s in severities])
+    copies = [perturbation(x, unit, s, known(perturbation, x)) for s in severities]
+    changes = torch.stack([(copy - x).abs().mean(dim=(1, 2, 3)) for copy in copies])
     assert bool((changes.diff(dim=0) >= -1e-7).all())
 
 
@@ -227,10 +240,11 @@ def test_gradients_are_as_declared(perturbation: Perturbation, name: str) -> Non
     x = noise_images(2, 9, 8).requires_grad_()
     severity = ladder(perturbation, 2)
     drawn = perturbation.sample(keys(name, IDS[:2]), x.detach())
-    assert perturbation.apply(x, drawn, severity).requires_grad == perturbation.image_gradient
+    where = known(perturbation, x.detach())
+    assert perturbation.apply(x, drawn, severity, where).requires_grad == perturbation.image_gradient
     if drawn:
         unit = {k: v.requires_grad_() for k, v in drawn.items()}
-        assert perturbation.apply(x.detach(), unit, severity).requires_grad == perturbation.parameter_gradient
+        assert perturbation.apply(x.detach(), unit, severity, where).requires_grad == perturbation.parameter_gradient
 
 
 def test_gradient_to_the_image(perturbation: Perturbation, name: str) -> None:
@@ -238,7 +252,8 @@ def test_gradient_to_the_image(perturbation: Perturbation, name: str) -> None:
     if not perturbation.image_gradient:
         pytest.skip("declared without")
     x, unit, severity = _interior(perturbation, name)
-    assert torch.autograd.gradcheck(lambda v: perturbation.apply(v, unit, severity), (x.requires_grad_(),))
+    where = known(perturbation, x)
+    assert torch.autograd.gradcheck(lambda v: perturbation.apply(v, unit, severity, where), (x.requires_grad_(),))
 
 
 def test_gradient_to_the_parameters(perturbation: Perturbation, name: str) -> None:
@@ -249,7 +264,7 @@ def test_gradient_to_the_parameters(perturbation: Perturbation, name: str) -> No
     names, values = zip(*unit.items(), strict=True)
 
     def of_parameters(*given: Tensor) -> Tensor:
-        return perturbation.apply(x, dict(zip(names, given, strict=True)), severity)
+        return perturbation.apply(x, dict(zip(names, given, strict=True)), severity, known(perturbation, x))
 
     assert torch.autograd.gradcheck(of_parameters, tuple(v.requires_grad_() for v in values))
 
@@ -264,12 +279,21 @@ def test_gradients_are_finite_everywhere(perturbation: Perturbation, name: str) 
     unit = {k: v.requires_grad_() for k, v in perturbation.sample(keys(name), x.detach()).items()}
     severity = ladder(perturbation, 7)
     severity[5] = 0
-    perturbation(x, unit, severity).square().sum().backward()
+    where = known(perturbation, x.detach())
+    perturbation(x, unit, severity, where).square().sum().backward()
     assert x.grad is not None
     assert bool(x.grad.isfinite().all())
     for value in unit.values() if perturbation.parameter_gradient else ():
         assert value.grad is not None
         assert bool(value.grad.isfinite().all())
+
+
+def test_where_the_object_is_must_be_known(perturbation: Perturbation, name: str) -> None:
+    if not perturbation.needs_mask:
+        pytest.skip("needs no mask")
+    x = noise_images(2, 9, 8)
+    with pytest.raises(SemconError, match=f"{name} needs to know where the object is"):
+        perturbation(x, perturbation.sample(keys(name, IDS[:2]), x), 1.0)
 
 
 def test_maps_move_with_the_image(perturbation: Perturbation, name: str) -> None:
@@ -291,10 +315,10 @@ def test_maps_move_with_the_image(perturbation: Perturbation, name: str) -> None
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_gives_the_same(perturbation: Perturbation, name: str) -> None:
     x, severity = noise_images(7, 24, 18), ladder(perturbation, 7)
-    here = perturbation(x, perturbation.sample(keys(name), x), severity)
+    here = perturbation(x, perturbation.sample(keys(name), x), severity, known(perturbation, x))
     there = x.cuda()
     unit = perturbation.sample(keys(name, IDS.cuda()), there)
-    y = perturbation(there, unit, severity.cuda())
+    y = perturbation(there, unit, severity.cuda(), known(perturbation, there))
     assert y.device == there.device
     torch.testing.assert_close(y.cpu(), here, rtol=0, atol=1e-4)
 

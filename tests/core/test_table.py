@@ -66,6 +66,24 @@ def test_the_joined_view_gives_a_row_its_image():
     assert {"clean_prediction", "clean_confidence", "sample", "label"} <= set(joined.columns)
 
 
+def test_columns_that_only_some_tables_have(tmp_path):
+    """They are kept where they are, checked, and missing nowhere else: a table without them is a table."""
+    plain = example()
+    images = plain.images.with_columns(input_curvature=pl.lit(2.0, dtype=pl.Float32))
+    rows = plain.rows.with_columns(pl.lit(0.5, dtype=pl.Float32).alias("logits.straightness"))
+    table = SampleTable(images, rows, plain.gauges)
+    assert table.schemas[0] == SampleTable.image_schema(plain.gauges) | {"input_curvature": pl.Float32}
+    assert plain.schemas == (SampleTable.image_schema(plain.gauges), SampleTable.row_schema(plain.gauges))
+    table.save(tmp_path / "more.parquet")
+    again = SampleTable.load(tmp_path / "more.parquet")
+    assert_frame_equal(again.images, images)
+    assert_frame_equal(again.rows, rows)
+    with pytest.raises(SemconError, match=r"'logits.straightness' .* Float32, is Float64"):
+        SampleTable(images, rows.with_columns(pl.col("logits.straightness").cast(pl.Float64)), plain.gauges)
+    with pytest.raises(SemconError, match="different columns"):
+        SampleTable.concat([table, SampleTable(plain.images.head(0), plain.rows.head(0), plain.gauges)])
+
+
 def test_what_it_says_of_itself():
     table = example()
     assert table.perturbations == ["noise"]

@@ -90,7 +90,8 @@ class Gallery:
     def _entries(self, trial: Trial, severity: float, batch: Batch) -> list[GalleryEntry]:
         x = batch.x.to(self.eye.subject.device)
         unit = trial.perturbation.sample(Keys(batch.ids.to(x.device), self.eye.plan.seed, 0, trial.name), x)
-        copies = [("random", trial.perturbation(x, unit, severity))]
+        context = batch.context(x.device)
+        copies = [("random", trial.perturbation(x, unit, severity, context))]
         if self.eye.plan.worst is not None and trial.perturbation.parameters != "fixed":
             copies.append(("worst", self._worst(trial, severity, batch, x)))
         clean = self._look(x)
@@ -151,12 +152,13 @@ class Gallery:
         def draw(number: int) -> Unit:
             return trial.perturbation.sample(Keys(ids, plan.seed, number, trial.name), x)
 
-        known = [objective(trial.perturbation(x, draw(number), severity)) for number in range(plan.draws)]
+        context = batch.context(x.device)
+        known = [objective(trial.perturbation(x, draw(number), severity, context)) for number in range(plan.draws)]
         best = worst_case(
             trial.perturbation, x, severity, draw, objective=objective, settings=plan.worst or SearchSettings(),
-            gradients=self.eye.subject.differentiable, known=known,
+            gradients=self.eye.subject.differentiable, known=known, context=context,
         )  # fmt: skip
-        return trial.perturbation(x, best.unit, severity)
+        return trial.perturbation(x, best.unit, severity, context)
 
     def _entry(
         self, trial: Trial, severity: float, draws: str, batch: Batch, clean: _Look, looked: _Look, change: Tensor,

@@ -24,12 +24,12 @@ def seconds_per_image(subject: Subject, evaluation: Evaluation, batch: Batch) ->
 
     @torch.no_grad()
     def seconds(part: Batch) -> float:
-        x, ids = part.x.to(subject.device), part.ids.to(subject.device)
+        x, ids, context = part.x.to(subject.device), part.ids.to(subject.device), part.context(subject.device)
         total = evaluation.passes(subject) * _timed(lambda: subject.view(x, layers).logits, repeats=3)
         for trial in plan.trials if plan else ():
             unit = trial.perturbation.sample(Keys(ids, plan.seed if plan else 0, 0, trial.name), x)
             copies = plan.copies(trial, gradients=subject.differentiable) if plan else 0
-            total += copies * _timed(partial(trial.perturbation, x, unit, trial.severities[-1]))
+            total += copies * _timed(partial(trial.perturbation, x, unit, trial.severities[-1], context))
         return total
 
     return 1.15 * sum(fitting(batch, seconds)) / len(batch.x)

@@ -141,7 +141,7 @@ def _concluded(
         seconds=one.seconds + time.perf_counter() - began, settings=one.evaluation.settings(),
         perturbations=one.evaluation.attempts(), gauges=one.table.gauges,
         inert=one.evaluation.idle if isinstance(one.evaluation, TrialEvaluation) else (),
-        estimates=tuple(summarise(one.table, seed=seed, primary=PRIMARY, class_names=names)),
+        estimates=(*summarise(one.table, seed=seed, primary=PRIMARY, class_names=names), *conclusion.estimates),
         verdict=conclusion.verdict, maps=conclusion.maps,
     )  # fmt: skip
     return record, conclusion

@@ -23,6 +23,8 @@ def audit(
         list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]]; all perturbations by default.")
     ] = None,
     evaluate: str = "continuity",
+    eps: str | None = None,
+    autoattack: Annotated[bool, flags.switch("Have AutoAttack beside adversarial's own attacks.")] = False,
     layers: str | None = None,
     gauges: str | None = None,
     draws: flags.Number = None,
@@ -49,6 +51,8 @@ def audit(
     ----------
     evaluate: str
         Evaluations, as continuity,corruption; `semcon list evaluations` has them all.
+    eps: str
+        Sizes of adversarial's L-infinity attacks in 1/255, as 1,2,8.
     layers: str
         Module names to look at besides, as layer1,layer2; stages of the network by default; "none" for none.
     gauges: str
@@ -80,7 +84,8 @@ def audit(
     with redirect_stdout(sys.stderr):  # what the model or the data print
         record = measure(
             model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
-            evaluate=flags.names(evaluate) or (), layers=flags.names(layers), gauges=flags.names(gauges),
+            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack, layers=flags.names(layers),
+            gauges=flags.names(gauges),
             draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,
             device=device or "auto", precision=precision or "32", seed=seed, name=name, skip_bad=skip_bad,
             resume=resume, out=out or default_folder(model, data, name, resume=resume), progress=Terminal(),

@@ -175,7 +175,10 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
     labels = [run.label for run in _readings(own)]
     asked = [(pair, name) for pair in pairs for name in common(pair[0].first, pair[1].first)]
     found: list[Paired] = adjusted(
-        [paired(first.evaluated(name), second.evaluated(name)) for (first, second), name in asked]
+        [
+            paired(first.evaluated(name), second.evaluated(name), again=name != common(first.first, second.first)[0])
+            for (first, second), name in asked
+        ]
     )
     made: list[Comparison] = []
     for pair, label in zip(pairs, labels[1:], strict=True):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from semcon.comparing.compare import Comparison, SideBySide
-from semcon.core.difference import Difference
+from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
-from semcon.gate import Rule, RuleResult, check_names, parse_rule, rule_name, speaks_of, undefined, verdict_on
+from semcon.gate import RELATIVE, Rule, RuleResult, check_names, parse_rule, rule_name, speaks_of, undefined, verdict_on
 from semcon.report.reading import FAMILIES
 
 
@@ -34,6 +35,8 @@ def judge(together: SideBySide, rules: Sequence[Rule]) -> list[RuleResult]:
 def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
     """Of the perturbation where both measured it, else of the family of that name."""
     primary = comparison.first.first.record.settings.primary
+    if rule.quantity in RELATIVE:
+        rule = replace(rule, perturbation=OVERALL)
     for part in comparison.every:
         for figures in (part.differences, part.profile, part.overall):
             found = [one for one in figures if speaks_of(rule, one, primary)]

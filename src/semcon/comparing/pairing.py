@@ -29,6 +29,7 @@ from semcon.run_record import RunRecord
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+_UNTOUCHED = ("accuracy", "gradient_norm")
 TESTS = {
     "mcnemar": "McNemar, exact",
     "sign": "exact sign test over images",
@@ -58,8 +59,11 @@ class Paired:
     overall: tuple[Difference, ...]
 
 
-def paired(first: Side, second: Side) -> Paired:
-    """Every figure that all runs of both sides have, but the raw change, which has the scale of each representation."""
+def paired(first: Side, second: Side, *, again: bool = False) -> Paired:
+    """Every figure that all runs of both sides have, but the raw change, which has the scale of each representation.
+
+    `again`: another evaluation of the two is compared too, and has what is told of the untouched images.
+    """
     names = [name for name in perturbations(first.first) if name in perturbations(second.first)]
     families = {name: perturbations(first.first)[name].family for name in names}
     looked = tuple(name for name in gauges(first.first) if name in gauges(second.first))
@@ -70,10 +74,15 @@ def paired(first: Side, second: Side) -> Paired:
     for name in (None, *names):
         figures = [_collected(run.under(name) if name else run.untouched()) for run in (*one, *two)]
         known = [part for part in figures if part is not None]
+        if again and name is None:
+            known = [part.take([row for row, key in enumerate(part.keys) if key.quantity not in _UNTOUCHED])
+                     for part in known]  # fmt: skip
         if len(known) < len(figures):
             continue
         for own, part in zip(kept, known, strict=True):
             own.append(part.take([row for row, key in enumerate(part.keys) if _kept(key, primary)]))
+        if not known[0].keys:
+            continue
         found += _differences(known[: len(one)], known[len(one) :], _bad(one, name), _bad(two, name))
     everywhere = dict.fromkeys(names, OVERALL)
     profile, overall = (

@@ -17,6 +17,9 @@ Singles = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 Cell = tuple[float, Draws]
 PIXELS = "pixels.l2"
+OF_PATHS = tuple(
+    f"{name}.{quantity}" for name in ("logits", "pixels") for quantity in ("straightness", "path_curvature")
+)
 _OF_CHANGE: dict[str, Draws] = {"random": "random", "worst_change": "worst"}
 _OF_RATES: dict[str, Draws] = {"random": "random", "worst_flip": "worst"}
 
@@ -28,7 +31,8 @@ class Cells:
     Those of a gauge are there between `read` and `forget`: all at once would be many times the rows.
 
     `draws`: rows per image, by cell. Quantities of a gauge: change, discontinuity, any_nearer_20, lipschitz (the change
-    over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy.
+    over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy, and the
+    columns of paths.
     """
 
     perturbation: str
@@ -107,7 +111,8 @@ class RowIndex:
 def read_cells(table: SampleTable, numbers: Integers, images: Images, name: str) -> Cells | None:
     """The cells of one perturbation, whose rows these are, without gauges yet; None where it has critical rows only."""
     facts = table.rows.select(pl.col("draws", "severity", "position").gather(numbers))
-    seen = facts.filter(pl.col("severity").is_not_null()).select("draws", "severity").unique()
+    copies = pl.col("draws").is_in([*_OF_CHANGE, *_OF_RATES]) & pl.col("severity").is_not_null()
+    seen = facts.filter(copies).select("draws", "severity").unique()
     pairs = {(severity, _OF_CHANGE.get(kind, "worst")) for kind, severity in seen.iter_rows()}
     cells: tuple[Cell, ...] = tuple(
         (severity, draws) for draws in ("random", "worst") for severity in sorted(s for s, d in pairs if d == draws)
@@ -151,4 +156,7 @@ def _rates(rows: _Rows, images: Images) -> dict[tuple[str | None, str], Singles]
         label = images.labels[rows.image]
         right = np.where(label >= 0, (prediction == label).astype(np.float64), np.nan)
         values[None, "accuracy"] = rows.means(right)
+    for column in OF_PATHS:
+        if column in rows.frame.columns:
+            values[None, column] = rows.means(rows.column(column))
     return values

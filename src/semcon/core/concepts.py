@@ -26,6 +26,11 @@ class Context:
     mask: Tensor | None = None
     factors: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
+    def of(self, rows: Tensor) -> Context:
+        """That of some of the images, by index (M,)."""
+        mask = None if self.mask is None else self.mask[rows]
+        return Context(mask, {name: value[rows] for name, value in self.factors.items()})
+
 
 class Perturbation(ABC):
     """A change of the canvas that carries no meaning. Subclasses are frozen dataclasses, one file each.
@@ -40,8 +45,11 @@ class Perturbation(ABC):
     """
 
     family: ClassVar[
-        Literal["photometric", "noise", "blur_and_coding", "geometry", "weather", "occlusion", "additive_ball"]
-    ]
+        Literal[
+            "photometric", "noise", "blur_and_coding", "geometry", "weather", "occlusion", "frequency",
+            "shape_and_texture", "additive_ball",
+        ]
+    ]  # fmt: skip
     unit: ClassVar[str]
     source: ClassVar[str]
     kind: ClassVar[Literal["continuous", "discrete", "binary"]] = "continuous"
@@ -53,6 +61,7 @@ class Perturbation(ABC):
     parameter_gradient: ClassVar[bool] = True  # autograd reaches the unit parameters
     moves_pixels: ClassVar[bool] = False  # geometry: maps aligned with the image move along
     default: ClassVar[bool] = True  # part of an audit that names no perturbations
+    needs_mask: ClassVar[bool] = False  # where the object is, as `Context.mask`
     version: ClassVar[int] = 1
 
     @abstractmethod
@@ -91,6 +100,16 @@ class Perturbation(ABC):
         if self.kind != "continuous" and severity != round(severity):
             raise SemconError(f"severity of {name} must be a whole number ({self.unit}), got {severity:g}")
         return float(severity)
+
+
+def object_mask(context: Context | None, perturbation: Perturbation) -> Tensor:
+    """(B, 1, H, W), 1 on the object. Errors: `SemconError` where the data set knows no masks."""
+    if context is None or context.mask is None:
+        raise SemconError(
+            f"{file_name(type(perturbation))} needs to know where the object is, and there are no masks: expected a "
+            "data set with `mask(index)`, such as builtin:shapes; or leave this perturbation out"
+        )
+    return context.mask
 
 
 class Distance(ABC):
@@ -222,6 +241,8 @@ class Dataset(Protocol):
 
     How text reaches a class in `datasets/`: with `builtin = True` by `builtin:NAME`, called with `limit` alone; with a
     class method `parse(text, *, limit)` by `NAME:TEXT`, where `form` tells users what to write.
+
+    A data set that knows where the object is has `mask(index)` too, (H, W) bool, for perturbations that need it.
     """
 
     name: str

@@ -27,6 +27,10 @@ WHY = {
     "any_nearer_20": "no class has 20 other images among the references",
     "local_lipschitz": "no copy differs from its image, or different images do not differ in this representation",
     "relative_change": "no two images to compare, or they do not differ in this representation",
+    "straightness": "nothing moves along the path, or too little to see how",
+    "path_curvature": "nothing moves along the path, or too little to see how",
+    "lipschitz": "no copy differs from its image, or the margin is 0",
+    "input_curvature": "the model has no gradients, or the margin is 0",
 }
 
 

@@ -52,3 +52,28 @@ def difference_interval(
         return np.sqrt(np.maximum(down**2 - 2 * correlation * down * up + up**2, 0))
 
     return q - p - reach(q - q_low, p_high - p), q - p + reach(q_high - q, p - p_low)
+
+
+def ratio_interval(
+    a: tuple[Floats, Floats, Floats], b: tuple[Floats, Floats, Floats], correlation: Floats
+) -> tuple[Floats, Floats]:
+    """95 % interval of a / b for two paired rates, each (rate, low, high), whose errors have this correlation.
+
+    The ratios R for which the interval of a - R b, built from the two intervals, has 0 in it; so it does not shrink to
+    nothing where a is 0. NaN where b is not clearly above 0. Source: Donner and Zou (2012).
+    """
+    (p, p_low, p_high), (q, q_low, q_high) = a, b
+
+    def bound(end: Floats, other: Floats, side: int) -> Floats:
+        inner, outer, middle = (
+            end * (2 * p - end),
+            other * (2 * q - other),
+            p * q - correlation * (p - end) * (other - q),
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            root = np.sqrt(np.maximum(middle**2 - inner * outer, 0))
+            return np.where(outer > 0, (middle + side * root) / outer, np.nan)
+
+    low, high = bound(p_low, q_high, -1), bound(p_high, q_low, 1)
+    known = (q_low > 0) & (2 * q > q_high)
+    return np.where(known, np.maximum(low, 0), np.nan), np.where(known, high, np.nan)

@@ -1,4 +1,4 @@
-"""Figures that are medians: the critical severity, censored where no severity changed the prediction; gradients."""
+"""Figures that are medians: the critical severity, censored where no severity changed the prediction; slopes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,36 @@ import polars as pl
 from semcon.core.figures import Figures, Key
 from semcon.core.images import Images
 from semcon.core.survival import resampled_medians
-from semcon.core.table import SampleTable
+from semcon.core.table import OF_IMAGES, SampleTable
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-def gradient_norms(images: Images, subsets: dict[str, Integers]) -> Iterator[Figures]:
-    """The median `gradient_norm` of each subset (name -> places); nothing where none was measured."""
-    norms = images.column("gradient_norm")
-    if np.isfinite(norms).any():
-        yield from _each(images, norms, np.ones(len(norms), bool), subsets, None, "gradient_norm")
+def image_medians(images: Images, subsets: dict[str, Integers]) -> Iterator[Figures]:
+    """The median `gradient_norm` and `input_curvature` of each subset (name -> places); nothing where not measured."""
+    for quantity in ("gradient_norm", *OF_IMAGES):
+        values = images.column(quantity) if quantity in images.frame.columns else np.full(len(images), np.nan)
+        if np.isfinite(values).any():
+            key = Key(None, None, "random", None, None, quantity, "all", "median")
+            yield from _each(images, values, np.ones(len(values), bool), subsets, key)
+
+
+def lipschitz_constants(
+    table: SampleTable, numbers: Integers, images: Images, subsets: dict[str, Integers], perturbation: str
+) -> Iterator[Figures]:
+    """The median largest `lipschitz` of each subset at each severity; `numbers`: the perturbation's rows."""
+    if "lipschitz" not in table.rows.columns:
+        return
+    rows = table.rows.select(pl.col("position", "severity", "draws", "lipschitz").gather(numbers))
+    rows = rows.filter(pl.col("draws") == "worst_slope")
+    for (severity,), part in rows.group_by("severity", maintain_order=True):
+        values = np.full(len(images), np.nan)
+        values[images.rows(part["position"].to_numpy())] = (
+            part["lipschitz"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        )
+        key = Key(perturbation, float(str(severity)), "worst", None, None, "lipschitz", "all", "median")
+        yield from _each(images, values, np.ones(len(values), bool), subsets, key)
 
 
 def critical_severities(
@@ -32,7 +51,8 @@ def critical_severities(
     rows = numbers[(kinds == "critical").to_numpy()]
     if len(rows):
         times, observed = _times(table.rows[rows], images)
-        yield from _each(images, times, observed, subsets, perturbation, "critical_severity")
+        key = Key(perturbation, None, "random", None, None, "critical_severity", "all", "median")
+        yield from _each(images, times, observed, subsets, key)
 
 
 def _times(rows: pl.DataFrame, images: Images) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -46,20 +66,21 @@ def _times(rows: pl.DataFrame, images: Images) -> tuple[Floats, npt.NDArray[np.b
 
 
 def _each(
-    images: Images, times: Floats, observed: npt.NDArray[np.bool_], subsets: dict[str, Integers],
-    perturbation: str | None, quantity: str,
-) -> Iterator[Figures]:  # fmt: skip
+    images: Images, times: Floats, observed: npt.NDArray[np.bool_], subsets: dict[str, Integers], key: Key
+) -> Iterator[Figures]:
+    """The median over each subset; `key`: of what, for any of them."""
+    censorable = key.quantity == "critical_severity"
     for subset, places in subsets.items():
         index = places[np.isfinite(times[places])]
         value, draws = resampled_medians(times[index], observed[index], images.weights, index)
         late = times[index][~observed[index]]
         yield Figures(
-            keys=(Key(perturbation, None, "random", None, None, quantity, subset, "median"),),
+            keys=(key._replace(subset=subset),),
             values=np.array([value]),
             draws=draws[None],
             samples=np.array([images.distinct(index)]),
             clusters=np.array([images.clusters(index)]),
             rows=np.array([np.nan]),
-            censored=np.array([np.nan if perturbation is None or not len(index) else len(late) / len(index)]),
+            censored=np.array([len(late) / len(index) if censorable and len(index) else np.nan]),
             beyond=np.array([late.max() if len(late) else np.nan]),
         )

@@ -79,7 +79,10 @@ class GaugeInfo(Plain):
 
 
 class PerturbationRecord(Plain):
-    """A perturbation as it was used."""
+    """A perturbation as it was used.
+
+    `kind`: continuous, discrete, binary, or "place" where severities say where (in the spectrum) and not how much.
+    """
 
     name: str
     family: str

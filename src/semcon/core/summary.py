@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from semcon.core.cells import PIXELS, Cells, RowIndex, read_cells
+from semcon.core.cells import OF_PATHS, PIXELS, Cells, RowIndex, read_cells
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import RATES, Figures, Key, Statistic
 from semcon.core.flicker import flicker
 from semcon.core.images import Images
-from semcon.core.medians import critical_severities, gradient_norms
+from semcon.core.medians import critical_severities, image_medians, lipschitz_constants
 from semcon.core.nearness import ReferenceTerms, reference_terms
 from semcon.core.record import Estimate, GaugeInfo
 from semcon.core.table import SampleTable
@@ -77,15 +77,16 @@ class Summary:
             yield from self.under(name)
 
     def untouched(self) -> Iterator[Figures]:
-        """What is told of the images themselves: accuracy and the gradient's norm."""
+        """What is told of the images themselves: accuracy, the gradient's norm, the curvature."""
         if self.images.labelled:
             yield self._clean_accuracy()
-        yield from gradient_norms(self.images, self._places)
+        yield from image_medians(self.images, self._places)
 
     def under(self, perturbation: str) -> Iterator[Figures]:
-        """The figures of one perturbation, its critical severity first."""
+        """The figures of one perturbation, its critical severity and its steepest slopes first."""
         rows = self._rows.of_name(perturbation)
         yield from critical_severities(self.table, rows, self.images, self._places, perturbation)
+        yield from lipschitz_constants(self.table, rows, self.images, self._places, perturbation)
         yield from flicker(self.table, rows, self.images, perturbation)
         yield from self.cells(perturbation)
 
@@ -168,6 +169,7 @@ class Summary:
         for collector in collectors:
             for quantity in ("flip", "accuracy", "confidence_drop"):
                 collector.plain(None, quantity)
+            collector.paths()
         for gauge in self.gauges:
             cells.read(gauge.name)
             for collector in collectors:
@@ -208,6 +210,15 @@ class _CellCollector(Collector):
         if values is not None:
             terms = None if gauge is None or not self.summary.shared else self._terms(gauge, quantity)
             self.add(values, [Use(self._keys(gauge, quantity, "mean"), rows=self._rows(quantity), terms=terms)])
+
+    def paths(self) -> None:
+        """Straightness and curvature of what was watched along a path."""
+        for column in OF_PATHS:
+            values = self._values(None, column)
+            if values is not None:
+                name, _, quantity = column.partition(".")
+                keys = [key._replace(representation=name, distance="l2") for key in self._keys(None, quantity, "mean")]
+                self.add(values, [Use(keys)])
 
     def changes(self, gauge: GaugeInfo, *, plain: bool) -> None:
         """Both relative changes, and the `plain` one; images without a yardstick drop out of both sums."""

@@ -14,6 +14,13 @@ from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import GaugeInfo
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
+OF_IMAGES: Schema = {"input_curvature": pl.Float32}
+"""Columns of images that only some evaluations have."""
+OF_ROWS: Schema = {
+    "lipschitz": pl.Float32, "logits.straightness": pl.Float32, "logits.path_curvature": pl.Float32,
+    "pixels.straightness": pl.Float32, "pixels.path_curvature": pl.Float32,
+}  # fmt: skip
+"""Columns of rows that only some evaluations have."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,9 @@ class SampleTable:
 
     Images: position, sample (id; equal for duplicates), title, label, prediction, confidence, gradient_norm, reference,
     others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random, worst_change,
-    worst_flip, critical, sequence), draw (of a sequence the frame), method, prediction, confidence, critical,
-    censored_at; per gauge `G.change` and `G.nearer`.
+    worst_flip, worst_slope, critical, sequence), draw (of a sequence the frame), method, prediction, confidence,
+    critical, censored_at; per gauge `G.change` and `G.nearer`. Besides, those of `OF_IMAGES` and `OF_ROWS` that an
+    evaluation measures.
     """
 
     images: pl.DataFrame
@@ -31,7 +39,7 @@ class SampleTable:
     gauges: tuple[GaugeInfo, ...]
 
     def __post_init__(self) -> None:
-        for frame, schema in ((self.images, self.image_schema(self.gauges)), (self.rows, self.row_schema(self.gauges))):
+        for frame, schema in zip((self.images, self.rows), self.schemas, strict=True):
             different = [name for name, kind in schema.items() if frame.schema.get(name) != kind]
             if different:
                 name = different[0]
@@ -64,6 +72,12 @@ class SampleTable:
         return schema
 
     @property
+    def schemas(self) -> tuple[Schema, Schema]:
+        """Column types of `images` and `rows`, with those of the additional columns that are there."""
+        images, rows = self.image_schema(self.gauges), self.row_schema(self.gauges)
+        return images | _present(OF_IMAGES, self.images.columns), rows | _present(OF_ROWS, self.rows.columns)
+
+    @property
     def perturbations(self) -> list[str]:
         """The names of the perturbations, as they first appear."""
         return self.rows["perturbation"].unique(maintain_order=True).to_list()
@@ -87,11 +101,13 @@ class SampleTable:
 
     @classmethod
     def concat(cls, parts: Sequence[SampleTable]) -> SampleTable:
-        """Parts of one audit as a whole. Errors: `SemconError` for none, different gauges, or the same positions."""
+        """Parts of one audit as a whole. Errors: `SemconError` for none, other gauges or columns, equal positions."""
         if not parts:
             raise SemconError("a table needs at least one part, got none")
         if any(part.gauges != parts[0].gauges for part in parts):
             raise SemconError("these parts of a table have different gauges: they come from different audits")
+        if any(part.schemas != parts[0].schemas for part in parts):
+            raise SemconError("these parts of a table have different columns: they come from different audits")
         images = pl.concat([part.images for part in parts])
         return cls(images, pl.concat([part.rows for part in parts]), parts[0].gauges)
 
@@ -116,8 +132,11 @@ class SampleTable:
         own = next(iter(gauges))
         try:
             whole = pl.scan_parquet(list(paths))
-            images = whole.filter(pl.col("perturbation").is_null()).select(list(cls.image_schema(own)))
-            rows = whole.filter(pl.col("perturbation").is_not_null()).select(list(cls.row_schema(own)))
+            known = whole.collect_schema().names()
+            of_images = [*cls.image_schema(own), *_present(OF_IMAGES, known)]
+            of_rows = [*cls.row_schema(own), *_present(OF_ROWS, known)]
+            images = whole.filter(pl.col("perturbation").is_null()).select(of_images)
+            rows = whole.filter(pl.col("perturbation").is_not_null()).select(of_rows)
             return cls(images.collect(), rows.collect(), own)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise _unreadable(paths[0], error) from None
@@ -126,6 +145,10 @@ class SampleTable:
         """The rows with what belongs to their image beside them, clean columns named `clean_prediction` and so on."""
         images = self.images.rename({"prediction": "clean_prediction", "confidence": "clean_confidence"})
         return self.rows.join(images, on="position", how="left")
+
+
+def _present(schema: Schema, columns: Sequence[str]) -> Schema:
+    return {name: kind for name, kind in schema.items() if name in columns}
 
 
 def _gauges(path: Path) -> tuple[GaugeInfo, ...]:

@@ -2,3 +2,6 @@
 from semcon.evaluations.adversarial import Adversarial as Adversarial
 from semcon.evaluations.continuity import Continuity as Continuity
 from semcon.evaluations.corruption import Corruption as Corruption
+from semcon.evaluations.frequency import Frequency as Frequency
+from semcon.evaluations.shortcut import Shortcut as Shortcut
+from semcon.evaluations.smoothness import Smoothness as Smoothness

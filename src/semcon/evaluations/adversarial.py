@@ -26,6 +26,11 @@ from semcon.measuring.two_passes import Keeper, Reader, keep_often, left_of
 from semcon.progress import Progress
 from semcon.subject import Subject
 
+_STRENGTH: dict[str, dict[str, Any]] = {
+    "fast": {},
+    "standard": {"steps": 20, "restarts": 2, "rounds": 5, "draws": 3, "samples": 20, "queries": 300},
+    "full": {"steps": 50, "restarts": 5, "rounds": 8, "draws": 10, "samples": 50, "queries": 1000},
+}
 PROBE = 64  # images that the doubts about the numbers are settled on
 AUTOATTACK = 5000  # forward passes per image, roughly
 SHARE = 0.5  # of its most passes that an attack takes, roughly: most images fall before
@@ -78,15 +83,13 @@ class Adversarial(Evaluation):
             limit = min(setting.limits.get(name, float("inf")), setting.limits.get(alike, float("inf")))
             ladder = load("perturbations", name).ladder
             common[name] = tuple(ladder[rung] for rung in rungs if ladder[rung] <= limit)
-        if setting.budget == "fast":
-            return cls(**common)
-        common["linf"], common["l2"] = (0.25, 0.5, 1, 2, 4, 8, 16), (16, 32, 64, 128, 256, 512)
-        if setting.budget == "standard":
-            return cls(**common, steps=20, restarts=2, rounds=5, draws=3, samples=20, queries=300)
-        reference = (2.0, 8.0) if installed() and setting.gradients else ()
-        return cls(
-            **common, steps=50, restarts=5, rounds=8, draws=10, samples=50, queries=1000, autoattack=reference
-        )  # fmt: skip
+        if setting.autoattack or (setting.budget == "full" and installed() and setting.gradients):
+            common["autoattack"] = setting.eps or (2.0, 8.0)
+        if setting.budget != "fast":
+            common["linf"], common["l2"] = (0.25, 0.5, 1, 2, 4, 8, 16), (16, 32, 64, 128, 256, 512)
+        if setting.eps is not None:
+            common["linf"] = setting.eps
+        return cls(**(common | _STRENGTH[setting.budget]))
 
     def settled(self, subject: Subject, probe: Batch) -> Self:
         """As it is. Errors: `MissingPackageError` where AutoAttack is asked for and not installed."""

@@ -55,6 +55,6 @@ def inert(trial: Trial, batch: Batch, seed: int, device: torch.device) -> bool:
     def unmoved(part: Batch) -> bool:
         x = part.x.to(device)
         unit = trial.perturbation.sample(Keys(part.ids.to(device), seed, 0, trial.name), x)
-        return bool((trial.perturbation(x, unit, max(trial.severities)) - x).abs().max() < 1e-4)
+        return bool((trial.perturbation(x, unit, max(trial.severities), part.context(device)) - x).abs().max() < 1e-4)
 
     return all(fitting(batch, unmoved))

@@ -7,7 +7,7 @@ the batch size, the order of the images or the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import torch
@@ -19,9 +19,11 @@ from semcon.core.table import SampleTable
 from semcon.loading import Batch
 from semcon.measuring.eye import Eye, check_finite
 from semcon.measuring.fitting import fitting, nothing
+from semcon.measuring.image_rows import image_frame, nullable
 from semcon.measuring.plan import Plan
 from semcon.measuring.references import References
 from semcon.measuring.row_writer import RowWriter, in_schema
+from semcon.measuring.slopes import Margin
 from semcon.measuring.trial_run import Clean, TrialRun
 
 
@@ -52,7 +54,7 @@ class Measurement:
     def _measure(self, batch: Batch) -> SampleTable:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)
         ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
-        clean = self._clean(x, batch.positions.to(x.device), ids, labels)
+        clean = replace(self._clean(x, batch.positions.to(x.device), ids, labels), context=batch.context(x.device))
         check_finite(batch, clean.vectors)
         rows = RowWriter(self.infos, batch)
         for trial in self.plan.trials:
@@ -69,7 +71,7 @@ class Measurement:
             with torch.enable_grad():
                 source = x.detach().requires_grad_()
                 view = self.eye.view(source)
-                norm = _relative_gradient(view.logits, source)
+                norm = Margin.of(view.logits, source).slope
             layers = {name: value.detach() for name, value in view.layers.items()}
             vectors = self.eye.vectors(View(x, view.logits.detach(), layers))
         else:
@@ -100,13 +102,7 @@ class Measurement:
         chosen = set(self.references.positions.tolist())
         positions = batch.positions.tolist()
         columns: dict[str, object] = {
-            "position": positions,
-            "sample": batch.ids.tolist(),
-            "title": list(batch.titles),
-            "label": [label if label >= 0 else None for label in batch.labels.tolist()],
-            "prediction": clean.prediction.cpu().numpy(),
-            "confidence": clean.confidence.float().cpu().numpy(),
-            "gradient_norm": _nullable(clean.gradient_norm),
+            "gradient_norm": nullable(clean.gradient_norm),
             "reference": [position in chosen for position in positions],
         }
         labelled = batch.labels.numpy() >= 0
@@ -115,19 +111,6 @@ class Measurement:
             if number == 0:
                 others = stick.others.cpu().numpy()
                 columns["others"] = [int(n) if known else None for n, known in zip(others, labelled, strict=True)]
-            columns[f"{gauge.name}.spread"] = _nullable(stick.spread)
-            columns[f"{gauge.name}.within"] = _nullable(stick.within)
-        return pl.DataFrame(columns, schema_overrides=SampleTable.image_schema(self.infos), strict=False)
-
-
-def _relative_gradient(logits: Tensor, x: Tensor) -> Tensor:
-    """L2 norm, on the canvas, of the gradient of the margin over the margin; NaN where the margin is 0."""
-    top = logits.topk(2, dim=1).values
-    margin = top[:, 0] - top[:, 1]
-    (gradient,) = torch.autograd.grad(margin.sum(), x)
-    norm = gradient.flatten(1).norm(dim=1) / margin.detach()
-    return norm.where(torch.isfinite(norm), torch.nan)
-
-
-def _nullable(values: Tensor) -> pl.Series:
-    return pl.Series(values.float().cpu().numpy()).fill_nan(None)
+            columns[f"{gauge.name}.spread"] = nullable(stick.spread)
+            columns[f"{gauge.name}.within"] = nullable(stick.within)
+        return image_frame(batch, clean.prediction, clean.confidence, columns, self.infos)

@@ -8,22 +8,27 @@ from torch import Tensor
 
 from semcon.core.errors import SemconError
 from semcon.core.record import GaugeInfo
-from semcon.core.table import SampleTable
+from semcon.core.table import OF_ROWS, SampleTable
 from semcon.loading import Batch
+from semcon.measuring.image_rows import nullable
 from semcon.report.numbers import counted
 
 
 class RowWriter:
     """The rows of one batch: `add` copies and `critical` severities, then `frame`. Kept on the device, fetched once."""
 
-    def __init__(self, infos: tuple[GaugeInfo, ...], batch: Batch) -> None:
-        self.infos, self.batch = infos, batch
+    def __init__(self, infos: tuple[GaugeInfo, ...], batch: Batch, extras: tuple[str, ...] = ()) -> None:
+        """`extras`: columns of `OF_ROWS` that these rows have besides."""
+        self.infos, self.batch, self.extras = infos, batch, extras
         self.facts: list[tuple[str, float, str, int, str | None]] = []
         self.values: list[Tensor] = []
         self.criticals: list[tuple[str, Tensor, float]] = []
 
     def add(self, name: str, severity: float, draws: str, draw: int, method: str | None, values: Tensor) -> None:
-        """A copy of every image. `values` (2 + 2 gauges, B): prediction, confidence, change and nearer by gauge."""
+        """A copy of every image. `values` (2 + 2 gauges + extras, B).
+
+        Prediction, confidence, change and nearer by gauge, then the extras, NaN where they are not measured.
+        """
         self.facts.append((name, severity, draws, draw, method))
         self.values.append(values)
 
@@ -33,7 +38,6 @@ class RowWriter:
 
     def frame(self) -> pl.DataFrame:
         """The rows of this batch, in the table's schema."""
-        schema = SampleTable.row_schema(self.infos)
         positions = self.batch.positions.tolist()
         labelled = self.batch.labels.numpy() >= 0
         frames: list[pl.DataFrame] = []
@@ -49,6 +53,8 @@ class RowWriter:
                 columns[f"{info.name}.change"] = change.numpy()
                 nearer = values[3 + 2 * number].to(torch.int64).numpy()
                 columns[f"{info.name}.nearer"] = pl.Series(nearer).set(pl.Series(~labelled), None)
+            for column, extra in zip(self.extras, values[2 + 2 * len(self.infos) :], strict=True):
+                columns[column] = nullable(extra)
             frame = pl.DataFrame(columns).with_columns(
                 perturbation=pl.lit(name), severity=pl.lit(float(severity)), draws=pl.lit(draws),
                 draw=pl.lit(draw), method=pl.lit(method, dtype=pl.String),
@@ -62,13 +68,13 @@ class RowWriter:
             )
             frames.append(frame)
         if not frames:
-            return pl.DataFrame(schema=schema)
-        return in_schema(pl.concat(frames, how="diagonal"), self.infos)
+            return in_schema(pl.DataFrame(schema={"position": pl.Int64}), self.infos, self.extras)
+        return in_schema(pl.concat(frames, how="diagonal"), self.infos, self.extras)
 
 
-def in_schema(rows: pl.DataFrame, infos: tuple[GaugeInfo, ...]) -> pl.DataFrame:
-    """Rows with some of the table's columns as rows with all of them; the rest is null."""
-    schema = SampleTable.row_schema(infos)
+def in_schema(rows: pl.DataFrame, infos: tuple[GaugeInfo, ...], extras: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Rows with some of the table's columns as rows with all of them; the rest is null. `extras`: of `OF_ROWS`."""
+    schema = SampleTable.row_schema(infos) | {name: OF_ROWS[name] for name in extras}
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in rows.columns]
     return rows.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semcon.core.concepts import Unit
+from semcon.core.concepts import Context, Unit
 from semcon.keyed import Keys
 from semcon.measuring.eye import Eye, change_objective
 from semcon.measuring.fitting import nothing
@@ -29,6 +29,7 @@ class Clean:
     prediction: Tensor
     confidence: Tensor
     gradient_norm: Tensor
+    context: Context | None = None
 
 
 class TrialRun:
@@ -61,7 +62,7 @@ class TrialRun:
             self.rows.critical(self.trial.name, self._critical(draws), max(self.trial.ladder))
 
     def _row(self, unit: Unit, severity: float, draw: int, draws: str, method: str | None) -> None:
-        view = self.eye.view(self.perturbation(self.x, unit, severity))
+        view = self.eye.view(self.perturbation(self.x, unit, severity, self.clean.context))
         vectors = self.eye.vectors(view)
         probability, prediction = view.logits.softmax(1), view.logits.argmax(1)
         confidence = probability.gather(1, self.clean.prediction[:, None]).squeeze(1)
@@ -89,6 +90,7 @@ class TrialRun:
             best = worst_case(
                 self.perturbation, self.x, severity, self.unit, objective=objective, settings=settings,
                 gradients=gradients, known=[measured[severity, draw] for draw in range(draws)],
+                context=self.clean.context,
             )  # fmt: skip
             self.advance(len(self.x) * self.plan.search_passes(self.trial, gradients=gradients))
             self._row(best.unit, severity, 0, kind, method)
@@ -104,7 +106,7 @@ class TrialRun:
             for rung in reversed(range(len(ladder))):
                 prediction = self.predictions.get((ladder[rung], draw))
                 if prediction is None:
-                    copy = self.perturbation(self.x, self.unit(draw), ladder[rung])
+                    copy = self.perturbation(self.x, self.unit(draw), ladder[rung], self.clean.context)
                     prediction = self.eye.subject(copy).argmax(1)
                 first[draw][prediction != self.clean.prediction] = rung
         lowest = first.min(0).values
@@ -122,9 +124,10 @@ class TrialRun:
             return high
         unit = {name: value[rows] for name, value in self.unit(draw).items()}
         x, prediction = self.x[rows], self.clean.prediction[rows]
+        context = None if self.clean.context is None else self.clean.context.of(rows)
 
         def flips(severity: Tensor) -> Tensor:
-            return self.eye.subject(self.perturbation(x, unit, severity)).argmax(1) != prediction
+            return self.eye.subject(self.perturbation(x, unit, severity, context)).argmax(1) != prediction
 
         return bisect(flips, low, high, discrete=self.perturbation.kind == "discrete")
 

@@ -1,4 +1,5 @@
 # Written by scripts/stubs.py from the files of this folder.
+from semcon.perturbations.background_swap import BackgroundSwap as BackgroundSwap
 from semcon.perturbations.brightness import Brightness as Brightness
 from semcon.perturbations.color_jitter import ColorJitter as ColorJitter
 from semcon.perturbations.contrast import Contrast as Contrast
@@ -14,14 +15,17 @@ from semcon.perturbations.gaussian_blur import GaussianBlur as GaussianBlur
 from semcon.perturbations.gaussian_noise import GaussianNoise as GaussianNoise
 from semcon.perturbations.glass_blur import GlassBlur as GlassBlur
 from semcon.perturbations.grayscale import Grayscale as Grayscale
+from semcon.perturbations.high_pass import HighPass as HighPass
 from semcon.perturbations.horizontal_flip import HorizontalFlip as HorizontalFlip
 from semcon.perturbations.hue import Hue as Hue
 from semcon.perturbations.impulse_noise import ImpulseNoise as ImpulseNoise
 from semcon.perturbations.jpeg import Jpeg as Jpeg
 from semcon.perturbations.l2 import L2 as L2
 from semcon.perturbations.linf import Linf as Linf
+from semcon.perturbations.low_pass import LowPass as LowPass
 from semcon.perturbations.motion_blur import MotionBlur as MotionBlur
 from semcon.perturbations.occlusion import Occlusion as Occlusion
+from semcon.perturbations.patch_shuffle import PatchShuffle as PatchShuffle
 from semcon.perturbations.pixelate import Pixelate as Pixelate
 from semcon.perturbations.posterize import Posterize as Posterize
 from semcon.perturbations.rotation import Rotation as Rotation
@@ -31,6 +35,7 @@ from semcon.perturbations.saturate import Saturate as Saturate
 from semcon.perturbations.saturation import Saturation as Saturation
 from semcon.perturbations.scale import Scale as Scale
 from semcon.perturbations.shot_noise import ShotNoise as ShotNoise
+from semcon.perturbations.silhouette import Silhouette as Silhouette
 from semcon.perturbations.snow import Snow as Snow
 from semcon.perturbations.spatter import Spatter as Spatter
 from semcon.perturbations.speckle_noise import SpeckleNoise as SpeckleNoise

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -43,6 +44,9 @@ class CorruptionBrightness(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x w / v with w = min(v + c, 1); black becomes grey of value c."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (shift,) = _RAISE.at(severity, x.shape[-2])
         value = x.amax(dim=1, keepdim=True)
         raised = (value + per_image(shift)).clamp_max(1)

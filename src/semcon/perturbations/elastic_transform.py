@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.imaging import gaussian_blur, per_image
+from semcon.filtering import gaussian_matrix, in_blocks
+from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
 
@@ -25,7 +26,6 @@ _PULL_WIDTH_SHIFT = Published(  # in heights of the image
     },
 )
 _THIN = 1e-3  # square pixels
-_CUT = 0.98653  # the standard deviation of a Gaussian of 1 that ends at 3
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,22 @@ class ElasticTransform(Perturbation):
         return torch.where(per_image(severity == 0), aligned, self._moved(aligned, unit, severity))
 
     def _moved(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        pull, sigma, shift = (each * height for each in _PULL_WIDTH_SHIFT.at(severity, height))
-        tilted = _affine(x, unit["corners"] * shift.view(-1, 1, 1))
-        steps = gaussian_blur(unit["pull"], sigma * _CUT) * per_image(pull)
-        size = x.new_tensor([width, height])
-        rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None].expand(height, width)
-        columns = torch.arange(width, dtype=x.dtype, device=x.device).expand(height, width)
-        place = torch.stack((columns, rows)) + steps
-        grid = place.permute(0, 2, 3, 1) * (2 / size) + (1 / size - 1)
-        return F.grid_sample(tilted, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        width = _PULL_WIDTH_SHIFT.at(severity, x.shape[2])[1] * x.shape[2]
+        rows, columns = (gaussian_matrix(width, size, truncate=3.0) for size in x.shape[2:])
+        return in_blocks(_looked_up, x, {**unit, "rows": rows, "columns": columns}, severity)
+
+
+def _looked_up(x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
+    height, width = x.shape[2:]
+    pull, _, shift = (each * height for each in _PULL_WIDTH_SHIFT.at(severity, height))
+    tilted = _affine(x, unit["corners"] * shift.view(-1, 1, 1))
+    steps = unit["rows"][:, None] @ unit["pull"] @ unit["columns"][:, None] * per_image(pull)
+    size = x.new_tensor([width, height])
+    rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None].expand(height, width)
+    columns = torch.arange(width, dtype=x.dtype, device=x.device).expand(height, width)
+    place = torch.stack((columns, rows)) + steps
+    grid = place.permute(0, 2, 3, 1) * (2 / size) + (1 / size - 1)
+    return F.grid_sample(tilted, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _affine(x: Tensor, shift: Tensor) -> Tensor:

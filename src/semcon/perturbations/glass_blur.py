@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import sampled_gaussian
+from semcon.filtering import in_blocks, sampled_gaussian
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
 
@@ -22,7 +22,6 @@ _SIGMA_REACH_ROUNDS = Published(
 )
 _ROUNDS = 3
 _STEPS = 4096  # what one uniform number of 24 bits is divided into, twice: a step down and a step across
-_LONGEST = 5  # chains of up to 2 ** 5 copies are followed; a longer one has a chance below 2 ** -32
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,9 @@ class GlassBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """G (pixels of (G x) at their sources)."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         sigma, reach, rounds = _SIGMA_REACH_ROUNDS.at(severity.detach(), x.shape[-2])
         blurred = sampled_gaussian(x, sigma)
         source = _sources(unit["steps"].detach(), unit["turn"].detach(), reach, rounds)
@@ -65,13 +67,14 @@ def _sources(steps: Tensor, turn: Tensor, reach: Tensor, rounds: Tensor) -> Tens
     """Where each pixel's value comes from after all rounds, flat indices (B, H W)."""
     height, width = turn.shape[1:]
     here = torch.arange(height * width, device=turn.device).view(1, height, width)
-    row, column, d = here // width, here % width, reach.view(-1, 1, 1)
-    inside = (row > d) & (row <= height - d) & (column > d) & (column <= width - d)
+    d = reach.view(-1, 1, 1)
+    row, column = torch.arange(height, device=turn.device)[:, None], torch.arange(width, device=turn.device)
+    inside = ((row > d) & (row <= height - d)) & ((column > d) & (column <= width - d))
     source = here.expand_as(turn).flatten(1)
     for number in range(int(rounds.max().ceil())):
         moves = inside & (turn < (rounds - number).view(-1, 1, 1))
         down, across = _steps(steps[:, number], d)
-        target = torch.where(moves, here + down * width + across, here)
+        target = here + (down * width + across).mul_(moves).long()
         taken = _followed(target.flatten(1), moves.flatten(1), chains=bool((reach > 1).any()))
         source = source.gather(1, taken)
     return source
@@ -79,24 +82,28 @@ def _sources(steps: Tensor, turn: Tensor, reach: Tensor, rounds: Tensor) -> Tens
 
 def _steps(uniform: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """Whole steps from -d to d - 1, down and across; for a d that is no whole number those at the ends are rarer."""
-    first = (uniform * _STEPS).floor()
-    second = uniform * _STEPS - first
-    down, across = (2 * first + 1) / _STEPS - 1, 2 * second - 1
-    return (down * d).floor().long(), (across * d).floor().long()
+    second = uniform * _STEPS
+    first = second.floor()
+    second = second.sub_(first).mul_(2).sub_(1)
+    first = first.mul_(2 / _STEPS).add_(1 / _STEPS - 1)
+    return first.mul_(d).floor_(), second.mul_(d).floor_()
 
 
 def _followed(target: Tensor, moves: Tensor, *, chains: bool) -> Tensor:
     """A pixel takes its target's value: the new one where the target comes later in the image and has moved already.
 
-    By pointer doubling: what is final is an old value, everything else points on.
+    Only what goes on is followed further.
     """
     if not chains:
         return target
-    here = torch.arange(target.shape[1], device=target.device).expand_as(target)
+    here = torch.arange(target.shape[1], device=target.device)
     goes_on = (target > here) & moves.gather(1, target)
-    for _ in range(_LONGEST):
-        if not bool(goes_on.any()):
-            break
-        onward = target.gather(1, target)
-        target, goes_on = torch.where(goes_on, onward, target), goes_on & goes_on.gather(1, target)
-    return target
+    first = here.new_tensor(range(0, target.numel(), target.shape[1]))[:, None]
+    flat, more = (target + first).flatten(), goes_on.flatten()
+    final, going = flat.clone(), more.nonzero().flatten()
+    last = flat[going]
+    while len(going) > 0:
+        onward, still = flat[last], more[last]
+        final[going] = onward
+        going, last = going[still], onward[still]
+    return final.view_as(target) - first

@@ -35,7 +35,6 @@ class MotionBlur(Perturbation):
     parameters = "box"
     ladder = LEVELS
     maximum = 5.0
-    monotone = False
     parameter_gradient = False
     default = False
 

@@ -57,21 +57,26 @@ class Pixelate(Perturbation):
 
 
 def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
-    return _along(_along(x, rows, 2), columns, 3)
-
-
-def _along(x: Tensor, boxes: int, dim: int) -> Tensor:
-    """One dimension down to `boxes` and back. A pixel belongs to the box whose interval holds its centre."""
-    size = x.shape[dim]
-    edges = [int(box * size / boxes + 0.5) for box in range(boxes)] + [size]
-    counts = [last - first for first, last in pairwise(edges)]
-    means = x.new_tensor([1 / count for count in counts])
-    shape = [1] * x.dim()
-    shape[dim] = boxes
-    total = torch.zeros([*x.shape[:dim], boxes, *x.shape[dim + 1 :]], dtype=x.dtype, device=x.device)
+    """Means over the rows of a box, then over its columns; then each back to where its pixels were."""
+    starts, counts = _edges(x.shape[2], rows)
+    total = x.new_zeros(())
     for k in range(max(counts)):
-        places = torch.tensor([min(first + k, size - 1) for first in edges[:-1]], device=x.device)
-        inside = x.new_tensor([float(k < count) for count in counts]) * means
-        total = total + x.index_select(dim, places) * inside.view(shape)
-    back = torch.tensor([min(boxes - 1, int((i + 0.5) * boxes / size)) for i in range(size)], device=x.device)
-    return total.index_select(dim, back)
+        inside = x.new_tensor([float(k < count) / count for count in counts]).view(-1, 1)
+        places = torch.tensor([min(first + k, x.shape[2] - 1) for first in starts], device=x.device)
+        total = total + x.index_select(2, places) * inside
+    means = torch.zeros(x.shape[3], columns)
+    for box, (first, count) in enumerate(zip(*_edges(x.shape[3], columns), strict=True)):
+        means[first : first + count, box] = 1 / count
+    boxes = total @ means.to(x)
+    return boxes.index_select(3, _box_of(x.shape[3], columns, x)).index_select(2, _box_of(x.shape[2], rows, x))
+
+
+def _edges(size: int, boxes: int) -> tuple[list[int], list[int]]:
+    """Where each box begins, and how many pixels it has: those whose middle is in it, or on its far end."""
+    edges = [int(box * size / boxes + 0.5) for box in range(boxes)] + [size]
+    return edges[:-1], [last - first for first, last in pairwise(edges)]
+
+
+def _box_of(size: int, boxes: int, like: Tensor) -> Tensor:
+    """The box whose interval holds each pixel's middle."""
+    return torch.tensor([min(boxes - 1, int((i + 0.5) * (boxes / size))) for i in range(size)], device=like.device)

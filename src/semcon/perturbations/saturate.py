@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -45,6 +46,9 @@ class Saturate(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """v (1 - s' k), k the place of a channel between the largest (0) and the smallest (1)."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         factor, shift = (per_image(each) for each in _FACTOR_AND_SHIFT.at(severity, x.shape[-2]))
         value, least = x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True)
         chroma = value - least

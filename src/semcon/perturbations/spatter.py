@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import mirrored, replicated, sampled_gaussian
+from semcon.filtering import in_blocks, mirrored, replicated, sampled_gaussian
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -62,18 +62,21 @@ class Spatter(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + w (175, 238, 238) / 255) clipped, then (1 - m) of it + m (63, 42, 20) / 255."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         field, level, out = unit["field"].detach().unsqueeze(1), severity.detach(), x
         wet, muddy = level.clamp(0, 1) * (4 - level).clamp(0, 1), (level - 3).clamp(0, 1)
         if bool((wet > 0).any()):
             rows = wet.nonzero().flatten()
             light = x.new_zeros(len(x), 1, *x.shape[2:])
             light[rows] = _water(field[rows], level[rows].clamp(1, 3)) * per_image(wet[rows])
-            out = torch.addcmul(out, light, _colour(_WATER, x)).clamp(0, 1)
+            out = (light * _colour(_WATER, x) + out).clamp(0, 1)
         if bool((muddy > 0).any()):
             rows = muddy.nonzero().flatten()
             cover = x.new_zeros(len(x), 1, *x.shape[2:])
             cover[rows] = _mud(field[rows], level[rows].clamp(4, 5)) * per_image(muddy[rows])
-            out = torch.lerp(out, _colour(_MUD, x).expand_as(out), cover.expand_as(out))
+            out = out * (1 - cover) + cover * _colour(_MUD, x)
         return out.clamp(0, 1)
 
 
@@ -116,11 +119,19 @@ def _edges(heights: Tensor) -> Tensor:
     crest = _crest(steep, across, down)
     strong, weak = crest & (steep > _STRONG), crest & (steep > _WEAK)
     for _ in range(_LONGEST):
-        grown = weak & (F.max_pool2d(strong.to(heights), 3, 1, 1) > 0)
+        grown = weak & _spread(_spread(strong, 2), 3)
         if torch.equal(grown, strong):
             break
         strong = grown
     return strong
+
+
+def _spread(found: Tensor, dim: int) -> Tensor:
+    """One pixel further to both sides along a dimension."""
+    out, size = found.clone(), found.shape[dim]
+    out.narrow(dim, 1, size - 1).logical_or_(found.narrow(dim, 0, size - 1))
+    out.narrow(dim, 0, size - 1).logical_or_(found.narrow(dim, 1, size - 1))
+    return out
 
 
 def _crest(steep: Tensor, across: Tensor, down: Tensor) -> Tensor:
@@ -146,23 +157,25 @@ def _crest(steep: Tensor, across: Tensor, down: Tensor) -> Tensor:
 
 def _distance(edges: Tensor) -> Tensor:
     """Euclidean distance of every pixel from the nearest edge, at most 20."""
-    width, most = edges.shape[-1], torch.full(edges.shape, float(_FARTHEST), device=edges.device)
-    place = torch.arange(width, device=edges.device, dtype=most.dtype)
-    left = torch.where(edges, place, -_FARTHEST - 1.0).cummax(dim=3).values
-    right = torch.where(edges, place, width + _FARTHEST).flip(3).cummin(dim=3).values.flip(3)
-    square = torch.minimum(torch.minimum(place - left, right - place), most).square_()
-    wide, height = F.pad(square, (0, 0, _FARTHEST, _FARTHEST), value=float(_FARTHEST**2)), edges.shape[2]
+    far = torch.where(edges, 0, _FARTHEST).short()
+    for step in (1, 2, 4, 8, 5):  # along the rows, each of them further
+        near = torch.minimum(far[..., step:], far[..., :-step] + step)
+        far[..., :-step] = torch.minimum(far[..., :-step], far[..., step:] + step)
+        far[..., step:] = torch.minimum(far[..., step:], near)
+    square = far * far
+    wide, height = F.pad(square, (0, 0, _FARTHEST, _FARTHEST), value=_FARTHEST**2), edges.shape[2]
     best = square.clone()
     for step in range(1, _FARTHEST):
         pair = torch.minimum(wide.narrow(2, _FARTHEST - step, height), wide.narrow(2, _FARTHEST + step, height))
         best = torch.minimum(best, pair.add_(step * step), out=best)
-    return best.sqrt_().clamp_max_(_FARTHEST)
+    return best.float().sqrt_()
 
 
 def _flattened(shade: Tensor) -> Tensor:
     """Whole numbers up to 20 spread over 0 to 255, so that each range holds as many pixels."""
     flat = shade.flatten(1).long()
-    counts = flat.new_zeros(len(flat), _FARTHEST + 1).scatter_add_(1, flat, torch.ones_like(flat))
+    first = torch.arange(len(flat), device=flat.device)[:, None] * (_FARTHEST + 1)
+    counts = (flat + first).flatten().bincount(minlength=len(flat) * (_FARTHEST + 1)).view(len(flat), -1)
     total, below = flat.shape[1], counts.cumsum(1)
     first = counts.gather(1, (counts > 0).long().argmax(1, keepdim=True))
     table = ((below - first) * (255 / (total - first).clamp_min(1))).round_()
@@ -185,4 +198,7 @@ def _embossed(shade: Tensor) -> Tensor:
 
 def _boxed(x: Tensor) -> Tensor:
     """The mean of each pixel and its eight neighbours, mirrored about the edge pixels."""
-    return F.avg_pool2d(mirrored(mirrored(x, 1, 2), 1, 3), 3, 1)
+    for dim in (2, 3):
+        wide, size = mirrored(x, 1, dim), x.shape[dim]
+        x = wide.narrow(dim, 0, size) + wide.narrow(dim, 1, size) + wide.narrow(dim, 2, size)
+    return x / 9

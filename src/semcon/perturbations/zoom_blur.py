@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import magnify
+from semcon.filtering import in_blocks, magnify
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -20,6 +20,7 @@ _FARTHEST_AND_STEP = Published(
         224: ((0.11, 0.01), (0.15, 0.01), (0.2, 0.02), (0.24, 0.02), (0.3, 0.03)),
     },
 )
+_ABOVE = 1e-6  # published factors are sums, a little above 1.25 and so on: halves of a pixel are rounded up
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,13 @@ class ZoomBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + sum of w_j x magnified by 1 + j h) / (1 + sum of w_j)."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         farthest, step = _FARTHEST_AND_STEP.at(severity.detach(), x.shape[-2])
         steps = farthest / step
         out = x * 2
         for number in range(1, int((steps - 1e-3).max().ceil()) + 1):
             weight = (steps - (number - 1)).clamp(0, 1)
-            out = out.addcmul_(magnify(x, 1 + number * step), per_image(weight))
+            out = out.addcmul_(magnify(x, 1 + number * step + _ABOVE), per_image(weight))
         return (out / per_image(2 + steps)).clamp_(0, 1)

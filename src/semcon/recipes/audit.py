@@ -39,6 +39,8 @@ class AuditRecipe(BaseModel):
     draws: int | None = Field(default=None, ge=1, le=1000)
     worst: Literal["none", "search"] | None = None
     evaluate: tuple[str, ...] = ("continuity",)
+    eps: tuple[float, ...] | None = None
+    autoattack: bool = False
     budget: BudgetName = "fast"
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
@@ -88,6 +90,8 @@ def audit(
     critical: bool | None = None,
     gradient_norm: bool = True,
     evaluate: str | Sequence[str] = ("continuity",),
+    eps: str | Sequence[float] | float | None = None,
+    autoattack: bool = False,
     budget: BudgetName = "fast",
     limit: int | None = None,
     batch_size: int | None = None,
@@ -111,7 +115,8 @@ def audit(
     `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `layers`: further outputs to look at,
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
-    (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's.
+    (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
+    adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
     `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
@@ -124,7 +129,7 @@ def audit(
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
-        "evaluate": _several(evaluate),
+        "evaluate": _several(evaluate), "eps": _sizes(eps), "autoattack": autoattack,
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
@@ -144,10 +149,12 @@ def _run(
     from semcon.auditing.run import run_audit
     from semcon.built import build_subject
     from semcon.evaluating import Setting
-    from semcon.loading import scan
+    from semcon.loading import mask_reader, scan
 
     allowance = settings.allowance
     check_evaluations(settings.evaluate)
+    if "adversarial" not in settings.evaluate and (settings.eps is not None or settings.autoattack):
+        raise SemconError("--eps and --autoattack belong to the evaluation adversarial: --evaluate adversarial")
     built = parse_model(model, settings.weights).build()
     dataset = parse_data(data, allowance.limit)
     limits: dict[str, float] = getattr(dataset, "severity_limits", {})
@@ -160,8 +167,8 @@ def _run(
     )  # fmt: skip
     setting = Setting(
         budget=settings.budget, height=subject.canvas.height, width=subject.canvas.width, seed=settings.seed,
-        gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()), masks=hasattr(dataset, "mask"),
-        limits=limits,
+        gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
+        masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,
@@ -238,6 +245,19 @@ def _check_rules(rules: Sequence[Rule], evaluations: Mapping[str, Evaluation]) -
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:
     """A name alone is one, not its letters."""
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _sizes(eps: str | Sequence[float] | float | None) -> tuple[float, ...] | None:
+    """`1,2,8` -> sizes of attacks in 1/255. Errors: `SemconError` for what is none, or was meant as a share of 1."""
+    from semcon.attacking.eps import eps_ladder
+
+    if eps is None:
+        return None
+    parts: Sequence[Any] = eps.split(",") if isinstance(eps, str) else [eps] if isinstance(eps, int | float) else eps
+    try:
+        return eps_ladder([float(part) for part in parts])
+    except (TypeError, ValueError):
+        raise SemconError(f"--eps expects sizes in 1/255 such as 1,2,8, got {eps!r}") from None
 
 
 def _pairs(texts: tuple[str, ...] | None) -> tuple[tuple[str, str], ...] | None:

@@ -95,7 +95,7 @@ def _card(runs: Sequence[Reading], perturbation: PerturbationRecord, tops: dict[
 
 
 def _curves(runs: Sequence[Reading], perturbation: str, quantity: str) -> list[Curve]:
-    """One curve a run, and its worst case where one was searched; severity 0 is the untouched image."""
+    """One curve a run, and its worst case where one was searched; a strength of 0 is the untouched image."""
     curves: list[Curve] = []
     for place, run in enumerate(runs):
         used = run.perturbation(perturbation)
@@ -107,7 +107,8 @@ def _curves(runs: Sequence[Reading], perturbation: str, quantity: str) -> list[C
             if not points:
                 continue
             name = f"{run.label}, {draws}" if len(runs) > 1 else draws
-            curves.append(Curve(name, f"run-{place % 8} {draws}", (*_origin(run, quantity), *points)))
+            origin = () if used.kind == "place" else _origin(run, quantity)
+            curves.append(Curve(name, f"run-{place % 8} {draws}", (*origin, *points)))
     return curves
 
 

@@ -20,7 +20,8 @@ TITLES = {
 _GROUP = {
     "flip": DECISIONS, "accuracy": DECISIONS, "critical_severity": CRITICAL, "relative_change": REPRESENTATION,
     "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION, "flip_probability": REPRESENTATION,
-    "mean_corruption_error": FIRST, "mean_flip_rate": FIRST,
+    "lipschitz": REPRESENTATION, "straightness": REPRESENTATION, "path_curvature": REPRESENTATION,
+    "input_curvature": REPRESENTATION, "mean_corruption_error": FIRST, "mean_flip_rate": FIRST,
 }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ class Group:
 
 @dataclass(frozen=True)
 class DifferenceTable:
-    """One side against the first. `opening`: what came out, in words."""
+    """One side against the first. `opening`: what came out, in words; `evaluation`: which, besides the first one."""
 
     title: str
     first: str
@@ -82,6 +83,7 @@ class DifferenceTable:
     rows: tuple[DifferenceRow, ...]
     left_out: str
     opening: tuple[str, ...] = ()
+    evaluation: str | None = None
 
     @property
     def groups(self) -> list[Group]:
@@ -136,6 +138,7 @@ def difference_table(
         title=f"{second_name} minus {first_name}{where}", first=first_name, second=second_name, rows=tuple(rows),
         caption=f"{second_name} minus {first_name}{where}, {images} images",
         left_out=", ".join(left_out), opening=opening,
+        evaluation=evaluation,
     )  # fmt: skip
 
 

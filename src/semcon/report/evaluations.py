@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from semcon.core.record import Estimate, PerturbationRecord
+from semcon.core.record import Estimate, MapRecord, PerturbationRecord
 from semcon.report.curves import Group, curve_groups
+from semcon.report.listening import listening_figure
+from semcon.report.map_picture import common_scale, map_picture
 from semcon.report.numbers import interval, number, plain, words
 from semcon.report.reading import QUANTITIES, Reading
 
@@ -17,8 +19,9 @@ _TITLES = {
     "shortcut": "Shape, texture, colour, background", "smoothness": "Smoothness",
 }  # fmt: skip
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
+_LISTENING = ("frequency", "shortcut")
 _UNTOUCHED = ("accuracy", "gradient_norm")
-HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "quantity", "mean", "low", "high")
+HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "representation", "quantity", "mean", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class EvaluationPart:
-    """One evaluation of one or several runs. `verdicts`: (run's place, label, sentences)."""
+    """One evaluation of one or several runs. `verdicts`: (run's place, label, sentences).
+
+    `wide`: one figure for all runs; `pictures`: smaller ones with their captions.
+    """
 
     name: str
     title: str
@@ -41,18 +47,23 @@ class EvaluationPart:
     pictures: tuple[tuple[str, Markup], ...]
     tables: tuple[Figures, ...]
     curves: tuple[Group, ...]
+    wide: Markup | None = None
 
 
 def evaluation_parts(runs: Sequence[Reading]) -> list[EvaluationPart]:
     """Every evaluation that any of the runs has, in the order of the first that has it."""
-    names = dict.fromkeys(one.name for run in runs for one in run.record.evaluations)
-    return [_part(name, [run for run in runs if run.made(name)], runs) for name in names]
+    names = list(dict.fromkeys(one.name for run in runs for one in run.record.evaluations))
+    parts = [_part(name, [run for run in runs if run.made(name)], runs) for name in names]
+    first = next((place for place, name in enumerate(names) if name in _LISTENING), None)
+    if first is not None and (figure := listening_figure(runs)):
+        parts[first] = replace(parts[first], wide=figure)
+    return parts
 
 
 def evaluation_rows(runs: Sequence[Reading]) -> list[tuple[str | float | None, ...]]:
     """Every estimate of all images, exact, for the CSV."""
     return [
-        (run.label, one.name, e.perturbation, e.severity, e.draws, e.quantity, e.mean, e.low, e.high)
+        (run.label, one.name, e.perturbation, e.severity, e.draws, e.representation, e.quantity, e.mean, e.low, e.high)
         for run in runs
         for one in run.record.evaluations
         for e in one.estimates
@@ -67,8 +78,21 @@ def _part(name: str, runs: Sequence[Reading], every: Sequence[Reading]) -> Evalu
     return EvaluationPart(
         name, _TITLES.get(name, words(name).capitalize()), question,
         tuple((every.index(run), run.label, look.record.verdict) for run, look in zip(runs, looks, strict=True)),
-        (), tuple(table for table in tables if table.rows), curve_groups(looks),
+        _pictures(name, runs), tuple(table for table in tables if table.rows), curve_groups(looks),
     )  # fmt: skip
+
+
+def _pictures(name: str, runs: Sequence[Reading]) -> tuple[tuple[str, Markup], ...]:
+    """The maps of all runs, those of one name next to each other and on one scale."""
+    found: dict[str, list[tuple[str, MapRecord]]] = {}
+    for run in runs:
+        for one in next(one.maps for one in run.record.evaluations if one.name == name):
+            found.setdefault(one.name, []).append((run.label, one))
+    return tuple(
+        (f"{label}: {one.title}" if len(runs) > 1 else one.title, map_picture(one, common_scale(m for _, m in maps)))
+        for maps in found.values()
+        for label, one in maps
+    )
 
 
 def _grids(looks: Sequence[Reading]) -> list[Figures]:
@@ -103,7 +127,44 @@ def _grid(
     return Figures(f"{QUANTITIES[quantity]} by severity ({unit})", ("", *columns), tuple(rows))
 
 
-_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels}
+_PATHS = (
+    ("straightness", "logits"), ("straightness", "pixels"), ("path_curvature", "logits"), ("path_curvature", "pixels"),
+)  # fmt: skip
+
+
+def _smoothness(looks: Sequence[Reading]) -> list[Figures]:
+    """Straightness and curvature of the ways, output and image side by side; Lipschitz constants by radius."""
+    ways: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
+    balls: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
+    for one in looks[0].perturbations:
+        for end in one.severities:
+            cells = tuple(_cell(looks, one.name, end, quantity, what) for quantity, what in _PATHS)
+            if any(text for cell in cells for text in cell):
+                ways.append((f"{words(one.name)} up to {plain(end)}", cells))
+            cell = _cell(looks, one.name, end, "lipschitz", None)
+            if any(cell):
+                balls.append((f"{one.name} {plain(end)}/255", (cell,)))
+    header = ("", "straightness, output", "straightness, image", "curvature, output", "curvature, image")
+    return [
+        Figures("ways to the copies: straightness 1 and curvature 0 is an even straight line", header, tuple(ways)),
+        Figures("steepest slope found in a ball, over the margin", ("", QUANTITIES["lipschitz"]), tuple(balls)),
+    ]
+
+
+def _cell(
+    looks: Sequence[Reading], perturbation: str, severity: float, quantity: str, representation: str | None
+) -> tuple[str, ...]:
+    """One figure of every run that is not told of the primary gauge."""
+    wanted = (perturbation, severity, quantity, representation, "all")
+    found = [
+        (e for e in look.record.estimates
+         if (e.perturbation, e.severity, e.quantity, e.representation, e.subset) == wanted)
+        for look in looks
+    ]  # fmt: skip
+    return tuple(_text(next(estimates, None)) for estimates in found)
+
+
+_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels, "smoothness": _smoothness}
 
 
 def _alone(looks: Sequence[Reading]) -> Figures:
@@ -117,7 +178,7 @@ def _alone(looks: Sequence[Reading]) -> Figures:
         (f"{words(perturbation)}: {_name(quantity)}" if perturbation else _name(quantity), (tuple(texts),))
         for (perturbation, quantity), texts in found.items()
     ]
-    return Figures("Figures without a severity", ("", "mean or median"), tuple(rows))
+    return Figures("figures without a severity", ("", "mean or median"), tuple(rows))
 
 
 def _name(quantity: str) -> str:

@@ -51,10 +51,11 @@ def change_panel(title: str, curves: Sequence[Curve], *, right: float, top: floa
     told = "; ".join(
         f"{curve.name}: " + ", ".join(f"{number(p.mean)} at {plain(p.x)}" for p in curve.points) for curve in curves
     )
-    return _svg(WIDTH, HEIGHT, f"{title} against severity. {told}", body)
+    return svg(WIDTH, HEIGHT, f"{title} against severity. {told}", body)
 
 
-def _svg(width: float, height: float, label: str, body: Markup) -> Markup:
+def svg(width: float, height: float, label: str, body: Markup) -> Markup:
+    """A figure of this size; `label`: what it says, for those who do not see it."""
     return Markup('<svg class="figure" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
         width, height, label, body
     )
@@ -133,7 +134,7 @@ def depth_panel(
     told = "; ".join(
         f"{curve.name}: " + ", ".join(f"{layers[int(p.x)]} {number(p.mean)}" for p in curve.points) for curve in curves
     )
-    return _svg(width, height, f"{title}: relative change by layer. {told}", body)
+    return svg(width, height, f"{title}: relative change by layer. {told}", body)
 
 
 def _thread(curve: Curve, x: Scale, y: Scale, label: float, unlike: frozenset[int]) -> Markup:

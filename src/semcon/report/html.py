@@ -152,7 +152,7 @@ def _sections(runs: Sequence[Reading], context: dict[str, Any]) -> list[Section]
     several = len(runs) > 1
     changed = any(gallery.cases for gallery in context["changed"])
     continuity = any(run.record.settings.perturbations for run in runs)
-    parts = [(True, Section(part.name, words(part.name), part.title, part)) for part in context["parts"]]
+    parts = [(True, Section(part.name, words(part.name).capitalize(), part.title, part)) for part in context["parts"]]
     wanted = [
         (continuity, Section("profile", "Profile", "Profiles side by side" if several else "Continuity profile")),
         (context["differences"], Section("differences", "Differences", "Paired differences")),
@@ -226,12 +226,10 @@ def _facts(run: Reading) -> list[Fact]:
         Fact("images", f"{record.data.images:,}", skipped or ("labelled" if record.data.labelled else "no labels"))
     )
     draws = record.settings.draws
-    facts.append(
-        Fact(
-            "perturbations", str(len(record.settings.perturbations)),
-            f"{draws} random draw{'s' if draws > 1 else ''}" + (" and the worst case" if record.settings.worst else ""),
-        )
-    )  # fmt: skip
+    if record.settings.perturbations:
+        worst = " and the worst case" if record.settings.worst else ""
+        told = f"{draws} random draw{'s' if draws > 1 else ''}{worst}"
+        facts.append(Fact("perturbations", str(len(record.settings.perturbations)), told))
     facts.append(Fact("measured in", duration(record.timing.seconds), str(record.environment.get("device") or "")))
     return facts
 

@@ -57,6 +57,13 @@ MEANINGS = (
         "Accuracy can stay while predictions flip in both directions.",
     ),
     Meaning(
+        "accuracy_kept",
+        "Accuracy under a perturbation over accuracy on the same untouched images. In the evaluations of frequency and "
+        "of shortcuts, where it says how far a model gets with a part of the information.",
+        "What guessing earns is in it: of ten classes a model of accuracy 0.9 keeps 0.11 without looking. Copies are "
+        "unlike anything in training: a loss says that the model cannot do without, not that it uses nothing else.",
+    ),
+    Meaning(
         "confidence_drop",
         "How much probability the class predicted on the image loses on the copy.",
         "Depends on calibration: scaling the logits changes it.",
@@ -78,6 +85,35 @@ MEANINGS = (
         "local_lipschitz",
         "The change divided by how far the copy moved in pixels, and by the spread of the representation.",
         "Grows without bound as the pixels move less; compare it at one severity only.",
+    ),
+    Meaning(
+        "input_curvature",
+        "How much the gradient of the margin turns and grows a step of 2/255 down its own sign, over the length of "
+        "that step and over the margin; the median over images. 0 where the margin is linear.",
+        "One direction out of thousands. Steep models are curved by it even where their bends have the same shape: "
+        "read it beside the gradient norm.",
+    ),
+    Meaning(
+        "lipschitz",
+        "The steepest chord found in an L2 ball: the change of the logits over how far the copy moved in pixels, "
+        "divided by the margin; the median over images. A certificate that divides the margin by the Lipschitz "
+        "constant of the logits there cannot reach farther than 1 / (√2 times this).",
+        "A lower bound on the true constant, found by a search: few steps find less, above all in steep models. All "
+        "its chords begin at the image.",
+    ),
+    Meaning(
+        "straightness",
+        "While a severity grows from 0 in eight equal steps: the distance between the ends of the output's way over "
+        "its length, 1 where it goes straight. The same of the pixels says how straight the image itself went.",
+        "A way that leads back (a rotation to a mirror image) is not straight in any model: read it beside the "
+        "pixels'. Images whose output hardly moves have none.",
+    ),
+    Meaning(
+        "path_curvature",
+        "On the same way: the mean second difference of the output over its mean first one, times the number of steps; "
+        "0 at an even pace along a line, 2 for even acceleration from rest, more for bends and jumps.",
+        "Depends on the number of steps where the output jumps, and on where the path ends. The pixels' own is the "
+        "control.",
     ),
 )
 READING = (

@@ -8,6 +8,7 @@ from semcon.core.difference import LEVEL, Difference
 from semcon.report.numbers import counted, decimals, interval, number, words
 from semcon.report.text import visible
 
+_ATTACKS = ("pgd_linf", "square_linf", "pgd_l2")
 _RATIOS = {"mean_corruption_error": "mean corruption error", "mean_flip_rate": "mean flip rate along sequences"}
 
 
@@ -34,7 +35,7 @@ def evaluation_opening(
     name = words(evaluation).capitalize()
     told: list[str] = []
     for one in overall:
-        if one.quantity == "accuracy" and one.difference is not None:
+        if one.quantity == "accuracy" and one.difference is not None and evaluation != "adversarial":
             told.append(f"{name}: accuracy over all of it changed by {_points(one)}.")
         elif one.quantity in _RATIOS and one.second is not None:
             low, high = (None if end is None else 1 + end for end in (one.low, one.high))
@@ -42,6 +43,8 @@ def evaluation_opening(
                 f"{name}: the {_RATIOS[one.quantity]} is {number(one.second)} {interval(low, high, one.second)} of the "
                 "first's."
             )
+    if evaluation == "smoothness":
+        return tuple(f"{name}: {smoother}." for one in differences if (smoother := _smoother(one)))
     searched = _searched(differences)
     if searched is not None:
         told.append(
@@ -51,6 +54,16 @@ def evaluation_opening(
     return tuple(told)
 
 
+def _smoother(one: Difference) -> str:
+    """The medians over images, in words; of balls the widest is told last."""
+    title = {"input_curvature": "the loss's curvature", "lipschitz": "the Lipschitz constant"}.get(one.quantity)
+    if title is None or one.subset != "all" or one.difference is None:
+        return ""
+    where = "" if one.severity is None else f" within {number(one.severity)}/255"
+    chance = "" if one.sign else "; chance could explain that"
+    return f"{title}{where} went from {number(one.first)} to {number(one.second)} ({_signed(one, 1, '')}){chance}"
+
+
 def _points(one: Difference) -> str:
     """`+1.0 points [+0.2, +1.8], from 0.6 to 0.61`."""
     chance = "" if one.sign else "; chance could explain that"
@@ -58,10 +71,11 @@ def _points(one: Difference) -> str:
 
 
 def _searched(differences: Sequence[Difference]) -> Difference | None:
-    """Accuracy under the first attack at its middle severity."""
+    """Accuracy under the strongest attack of all that were made, at its middle severity."""
     found = [one for one in differences if one.quantity == "accuracy" and one.draws == "worst" and one.subset == "all"]
-    first = [one for one in found if one.perturbation == found[0].perturbation]
-    return sorted(first, key=lambda one: one.severity or 0)[len(first) // 2] if first else None
+    attack = next((name for name in _ATTACKS if any(one.perturbation == name for one in found)), None)
+    sizes = sorted((one for one in found if one.perturbation == attack), key=lambda one: one.severity or 0)
+    return sizes[len(sizes) // 2] if sizes else None
 
 
 def _flips(labels: tuple[str, str], differences: Sequence[Difference]) -> str:

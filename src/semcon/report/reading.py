@@ -18,12 +18,17 @@ QUANTITIES = {
     "mean_corruption_error": "mean corruption error, of the first's",
     "mean_flip_rate": "mean flip rate, of the first's",
     "accuracy": "accuracy",
+    "accuracy_kept": "accuracy kept",
     "confidence_drop": "confidence drop",
     "change": "change",
     "any_nearer_20": "any of 20 nearer",
     "critical_severity": "critical severity",
     "gradient_norm": "gradient norm",
     "local_lipschitz": "local Lipschitz",
+    "input_curvature": "curvature",
+    "lipschitz": "Lipschitz constant in a ball",
+    "straightness": "straightness of the path",
+    "path_curvature": "curvature of the path",
 }
 FAMILIES = {
     "photometric": "photometric",
@@ -32,6 +37,8 @@ FAMILIES = {
     "geometry": "geometry",
     "weather": "weather",
     "occlusion": "occlusion",
+    "frequency": "frequency",
+    "shape_and_texture": "shape and texture",
     "additive_ball": "additive ball",
 }
 SEVERITIES = ("issue", "warning", "note")

@@ -86,8 +86,8 @@ def _heading(console: Console, run: Reading) -> None:
 
 def _table(title: str) -> Table:
     return Table(
-        title=Text(title, "dim italic"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
-        padding=(0, 1, 0, 0),
+        title=Text(title, "dim italic") if title else None, title_justify="left", box=box.SIMPLE_HEAD,
+        show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
 
 
@@ -120,7 +120,8 @@ def _evaluation(console: Console, part: EvaluationPart, *, several: bool) -> Non
         for told in sentences:
             console.print(Text(f"{visible(label)}: {visible(told)}" if several else visible(told)))
     for figures in part.tables:
-        table = _table(figures.title)
+        console.print(Text(figures.title, "dim italic"))
+        table = _table("")
         for title in figures.header:
             table.add_column(Text(title), overflow="fold")
         for name, cells in figures.rows:

@@ -1,0 +1,40 @@
+"""From a batch to the table's image rows: what belongs to an image, whatever was done to its copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+from torch import Tensor
+
+from semcon.core.record import GaugeInfo
+from semcon.core.table import OF_IMAGES, SampleTable
+from semcon.loading import Batch
+
+
+def image_frame(
+    batch: Batch, prediction: Tensor, confidence: Tensor, columns: Mapping[str, object],
+    infos: tuple[GaugeInfo, ...] = (),
+) -> pl.DataFrame:  # fmt: skip
+    """The images in the table's schema; `prediction`, `confidence` (B,); `columns`: the others, null where missing.
+
+    Without references the column `reference` is false.
+    """
+    known = {name: kind for name, kind in OF_IMAGES.items() if name in columns}
+    schema = SampleTable.image_schema(infos) | known
+    given: dict[str, object] = {
+        "position": batch.positions.tolist(),
+        "sample": batch.ids.tolist(),
+        "title": list(batch.titles),
+        "label": [label if label >= 0 else None for label in batch.labels.tolist()],
+        "prediction": prediction.cpu().numpy(),
+        "confidence": confidence.float().cpu().numpy(),
+        "reference": [False] * len(batch.x),
+    }
+    whole = {name: columns.get(name, given.get(name)) for name in schema}
+    return pl.DataFrame(whole, schema_overrides=schema, strict=False)
+
+
+def nullable(values: Tensor) -> pl.Series:
+    """(B,) as a column, NaN as null."""
+    return pl.Series(values.float().cpu().numpy()).fill_nan(None)

@@ -1,0 +1,99 @@
+"""The sections of the evaluations: every figure once, runs side by side, hostile names harmless."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from report.synthetic import record
+from semcon.core.record import Estimate, EvaluationRecord, MapRecord, PerturbationRecord, Record
+from semcon.report.evaluations import HEADER, evaluation_parts, evaluation_rows
+from semcon.report.html import render
+from semcon.report.reading import readings
+
+EVIL = "<script>alert(1)</script>"
+LEVEL = "published level, 0 to 5"
+
+
+def accuracy(perturbation: str, severity: float | None, mean: float, draws: str = "random", quantity: str = "accuracy"):
+    return Estimate(
+        perturbation=perturbation, severity=severity, draws=draws, representation=None, distance=None,
+        quantity=quantity, subset="all", statistic="mean", mean=mean, low=mean - 0.01, high=mean + 0.01, samples=9,
+    )  # fmt: skip
+
+
+def used(name: str, *severities: float, unit: str = "1/255") -> PerturbationRecord:
+    return PerturbationRecord(
+        name=name, family="noise", unit=unit, source="definition", kind="continuous", parameters="box", version=1,
+        severities=severities, draws=1,
+    )  # fmt: skip
+
+
+def with_evaluation(name: str, perturbations, estimates, **options) -> Record:
+    one = EvaluationRecord(
+        name=name, question=f"How {EVIL}?", version=1, seconds=1, settings={}, perturbations=tuple(perturbations),
+        gauges=(), inert=(), estimates=tuple(estimates), **({"verdict": ()} | options),
+    )  # fmt: skip
+    return record().model_copy(update={"evaluations": (one,)})
+
+
+def test_corruptions_stand_by_level_whatever_their_unit():
+    """Gaussian noise at 0.04 and 0.1 is levels 1 and 5."""
+    estimates = [accuracy("fog", 1.0, 0.81), accuracy("fog", 5.0, 0.42), accuracy("gaussian_noise", 0.04, 0.73)]
+    estimates += [accuracy("gaussian_noise", 0.1, 0.54), accuracy("rotation", None, 0.125, quantity="flip_probability")]
+    attempts = [used("fog", 1, 5, unit=LEVEL), used("gaussian_noise", 0.04, 0.1, unit="sd")]
+    (part,) = evaluation_parts(readings([(with_evaluation("corruption", attempts, estimates), Path())]))
+    levels, alone = part.tables
+    assert levels.header == ("", "1", "5")
+    found = {name: [cell[0].split(" ")[0] for cell in cells] for name, cells in levels.rows}
+    assert found == {"fog": ["0.810", "0.420"], "gaussian noise": ["0.730", "0.540"]}
+    assert alone.rows[0][0].startswith("rotation: flip probability")
+    assert alone.rows[0][1][0][0].startswith("0.125")
+
+
+def test_attacks_stand_by_size_and_runs_side_by_side():
+    """A run without the figure has an empty place, not another's."""
+    one = with_evaluation("adversarial", [used("pgd_linf", 1, 2)], [
+        accuracy("pgd_linf", 1.0, 0.5, "worst"), accuracy("pgd_linf", 2.0, 0.25, "worst"),
+    ])  # fmt: skip
+    two = with_evaluation("adversarial", [used("pgd_linf", 1, 2)], [accuracy("pgd_linf", 2.0, 0.75, "worst")])
+    (part,) = evaluation_parts(readings([(one, Path()), (two, Path()), (record(), Path())]))
+    (table,) = part.tables
+    assert "1/255" in table.title
+    ((name, cells),) = table.rows
+    assert name == "pgd linf, worst"
+    assert [[text.split(" ")[0] for text in cell] for cell in cells] == [["0.500", ""], ["0.250", "0.750"]]
+    assert [place for place, _, _ in part.verdicts] == [0, 1]
+
+
+def test_the_csv_has_every_estimate_of_all_images():
+    rows = evaluation_rows(
+        readings([(with_evaluation("corruption", [used("fog", 1)], [accuracy("fog", 1.0, 0.5)]), Path())])
+    )
+    assert [dict(zip(HEADER, row, strict=True))["mean"] for row in rows] == [0.5]
+    assert all(len(row) == len(HEADER) for row in rows)
+
+
+def test_the_page_has_a_section_with_maps_and_no_script_of_a_name():
+    picture = MapRecord(
+        name="fourier", title=EVIL, x_label=EVIL, x=(-1, 1), y_label="down", y=(-1, 1), value_label=EVIL,
+        values=((0.1, None), (0.9, 0.4)),
+    )  # fmt: skip
+    evaluated = with_evaluation(
+        "frequency", [used(EVIL, 1)], [accuracy(EVIL, 1.0, 0.5)], verdict=(f"It {EVIL}.",), maps=(picture,)
+    )
+    page = render(readings([(evaluated, Path())]))
+    assert 'id="frequency"' in page
+    assert EVIL not in page
+    assert page.count("<svg") > render(readings([(record(), Path())])).count("<svg")
+
+
+def test_without_continuity_there_is_no_profile_and_no_gallery():
+    evaluated = with_evaluation("corruption", [used("fog", 1)], [accuracy("fog", 1.0, 0.5)])
+    alone = evaluated.model_copy(update={
+        "settings": evaluated.settings.model_copy(update={"perturbations": ()}), "profile": (), "gallery": (),
+        "verdict": (),
+    })  # fmt: skip
+    page = render(readings([(alone, Path())]))
+    assert 'id="corruption"' in page
+    for gone in ("profile", "gallery", "curves"):
+        assert f'id="{gone}"' not in page
