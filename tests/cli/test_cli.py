@@ -741,8 +741,8 @@ def test_evaluations_are_compared_too(place, evaluated, run, tmp_path):
     assert corruption["overall"][0]["quantity"] == "mean_corruption_error"
     assert corruption["overall"][0]["second"] == 1
     assert "Common corruptions" in (tmp_path / "page" / "report.html").read_text()
-    assert run("audit", place.model, place.data, "--evaluate", "corruption", "--budget", "standard", "--limit", 6, "--mean", ".5",
-               "--std", ".25", "--out", tmp_path / "other")[0] == 0  # fmt: skip
+    levels = ("--evaluate", "corruption", "--budget", "standard", "--limit", 6, "--mean", ".5", "--std", ".25")
+    assert run("audit", place.model, place.data, *levels, "--out", tmp_path / "other")[0] == 0
     code, _, err = run("compare", evaluated, tmp_path / "other")
     assert code == 2
     assert "ladder of" in err

@@ -35,7 +35,7 @@ def autoattack(x: Tensor, goal: Goal, eps: float, seed: int) -> Tensor:
     With fewer than four classes the untargeted attacks stand in. The global random state is left as it was.
     """
     need()
-    from pyautoattack import AutoAttack  # pyright: ignore[reportMissingImports]
+    from pyautoattack import AutoAttack  # pyright: ignore[reportMissingImports, reportMissingTypeStubs]
 
     with torch.no_grad():
         classes = goal.scores(x[:1]).shape[1]
@@ -43,7 +43,8 @@ def autoattack(x: Tensor, goal: Goal, eps: float, seed: int) -> Tensor:
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         few: dict[str, Any] = {"version": "custom", "attacks": ["apgd-ce", "fab", "square"]}
         options: dict[str, Any] = few if classes < FEW_CLASSES else {"version": "standard"}
-        attack = AutoAttack(goal.scores, norm="Linf", eps=eps / 255, device=x.device, seed=seed, **options)
+        model: Any = goal.scores  # it calls it and does no more
+        attack = AutoAttack(model, norm="Linf", eps=eps / 255, device=x.device, seed=seed, **options)
         attack.apgd.n_restarts = attack.fab.n_restarts = 1
         attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, classes - 1)
         copies, _ = attack.run_standard_evaluation(x, goal.leave, batch_size=len(x))

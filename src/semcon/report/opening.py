@@ -71,11 +71,12 @@ def _points(one: Difference) -> str:
 
 
 def _searched(differences: Sequence[Difference]) -> Difference | None:
-    """Accuracy under the strongest attack of all that were made, at its middle severity."""
+    """Accuracy under the strongest attack that was made, at the size that leaves the first about half of the most."""
     found = [one for one in differences if one.quantity == "accuracy" and one.draws == "worst" and one.subset == "all"]
     attack = next((name for name in _ATTACKS if any(one.perturbation == name for one in found)), None)
-    sizes = sorted((one for one in found if one.perturbation == attack), key=lambda one: one.severity or 0)
-    return sizes[len(sizes) // 2] if sizes else None
+    sizes = [one for one in found if one.perturbation == attack]
+    half = max((one.first or 0 for one in sizes), default=0) / 2
+    return min(sizes, key=lambda one: abs((one.first or 0) - half), default=None)
 
 
 def _flips(labels: tuple[str, str], differences: Sequence[Difference]) -> str:
