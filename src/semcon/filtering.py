@@ -142,6 +142,8 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
 
 def mirrored(x: Tensor, reach: int, dim: int) -> Tensor:
     """The row goes on outside as its mirror image about the edge pixels, any number of times."""
+    if reach < x.shape[dim]:
+        return F.pad(x, (0, 0, reach, reach) if dim == 2 else (reach, reach, 0, 0), mode="reflect")
     period = 2 * x.shape[dim] - 2
     place = torch.arange(-reach, x.shape[dim] + reach, device=x.device).remainder(max(1, period))
     return x.index_select(dim, torch.minimum(place, (period - place).abs()))
