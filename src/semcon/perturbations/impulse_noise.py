@@ -51,5 +51,5 @@ class ImpulseNoise(Perturbation):
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (share,) = _SHARE.at(severity.detach(), x.shape[-2])
         field = unit["field"].detach()
-        hit = torch.lt(field.abs(), per_image(share), out=torch.empty_like(field))  # 0 or 1, as numbers
-        return torch.lerp(x, torch.gt(field, 0, out=torch.empty_like(field)), hit)
+        hit = field.abs().lt_(per_image(share))  # 0 or 1, as numbers
+        return torch.lerp(x, field.clone().gt_(0), hit)
