@@ -65,12 +65,7 @@ def gaussian_matrix(sigma: Tensor, size: int, truncate: float) -> Tensor:
 
     `sigma`: (B,), any number of sizes. Source: skimage.filters.gaussian, mode "reflect".
     """
-    if sigma.device.type == "cpu" and not sigma.requires_grad and bool((sigma == sigma[0]).all()):
-        return _gaussian_matrix(sigma[:1], size, truncate).expand(len(sigma), -1, -1)
-    return _gaussian_matrix(sigma, size, truncate)
-
-
-def _gaussian_matrix(sigma: Tensor, size: int, truncate: float) -> Tensor:
+    images, sigma = len(sigma), _once_if_equal(sigma)
     reach = (truncate * sigma + 0.5).floor()
     place = torch.arange(size, dtype=sigma.dtype, device=sigma.device)
     apart, across = (place[:, None] - place).abs(), place[:, None] + place + 1
@@ -86,7 +81,13 @@ def _gaussian_matrix(sigma: Tensor, size: int, truncate: float) -> Tensor:
     for start in range(0, len(far), 2 * size):
         part = left[:, start : start + 2 * size]
         folded = folded + torch.cat((part[:, :1], part[:, 1:].flip(1)), dim=1)
-    return folded[:, apart.long()] + folded[:, across.long() % (2 * size)]
+    return (folded[:, apart.long()] + folded[:, across.long() % (2 * size)]).expand(images, -1, -1)
+
+
+def _once_if_equal(value: Tensor) -> Tensor:
+    """(B,) as (1,) where one number serves all images; looked at on a CPU alone, others would have to wait."""
+    equal = value.device.type == "cpu" and not value.requires_grad and bool((value == value[0]).all())
+    return value[:1] if equal else value
 
 
 def replicated(x: Tensor, before: int, after: int, dim: int) -> Tensor:
@@ -142,6 +143,8 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
 
 def mirrored(x: Tensor, reach: int, dim: int) -> Tensor:
     """The row goes on outside as its mirror image about the edge pixels, any number of times."""
+    if reach < x.shape[dim]:
+        return F.pad(x, (0, 0, reach, reach) if dim == 2 else (reach, reach, 0, 0), mode="reflect")
     period = 2 * x.shape[dim] - 2
     place = torch.arange(-reach, x.shape[dim] + reach, device=x.device).remainder(max(1, period))
     return x.index_select(dim, torch.minimum(place, (period - place).abs()))
@@ -167,9 +170,10 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
     In whole pixels as published: the middle ceil(H / f) rows are stretched to round(f ceil(H / f)), of which the middle
     H are kept; so too the columns.
     """
-    rows, columns = (_stretched(side, factor) for side in x.shape[2:])
-    shape = (len(x), x.shape[2], x.shape[3])
-    grid = torch.stack((columns[:, None].expand(shape), rows[:, :, None].expand(shape)), dim=3)
+    rows, columns = (_stretched(side, _once_if_equal(factor)) for side in x.shape[2:])
+    grid = torch.empty((len(rows), *x.shape[2:], 2), dtype=rows.dtype, device=x.device)
+    grid[..., 0], grid[..., 1] = columns[:, None], rows[:, :, None]
+    grid = grid.expand(len(x), -1, -1, -1)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
@@ -48,6 +49,9 @@ class CorruptionBrightness(Perturbation):
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (shift,) = _RAISE.at(severity, x.shape[-2])
-        value = x.amax(dim=1, keepdim=True)
+        red, green, blue = x.split(1, dim=1)
+        value = torch.maximum(torch.maximum(red, green), blue)
         raised = (value + per_image(shift)).clamp_max(1)
-        return (raised - (value - x) * (raised / value.clamp_min(1e-6))).clamp_(0, 1)
+        ratio = raised / value.clamp_min(1e-6)
+        black = raised - value * ratio
+        return torch.addcmul(black, x, ratio).clamp_(0, 1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -49,6 +50,9 @@ class Fog(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + c f) m / (m + c), m the image's largest value."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         light, decay = (per_image(each) for each in _LIGHT_AND_DECAY.at(severity, x.shape[-2]))
         heights = _plasma(unit["field"], decay.view(-1, 1, 1))
         low, high = heights.amin(dim=(1, 2), keepdim=True), heights.amax(dim=(1, 2), keepdim=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published, between_sizes
@@ -74,6 +75,9 @@ class Frost(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """a x + b f, clipped."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         unit = {name: value.detach() for name, value in unit.items()}
         kept, frost = _IMAGE_AND_FROST.at(severity, x.shape[-2])
         table = x.new_tensor(_PICTURES)

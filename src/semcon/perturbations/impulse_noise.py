@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -45,6 +46,10 @@ class ImpulseNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """1 where 0 < u < p, 0 where -p < u <= 0, x elsewhere."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (share,) = _SHARE.at(severity.detach(), x.shape[-2])
         field = unit["field"].detach()
-        return torch.where(field.abs() < per_image(share), (field > 0).to(x), x)
+        hit = field.abs().lt_(per_image(share))  # 0 or 1, as numbers
+        return torch.lerp(x, field.clone().gt_(0), hit)

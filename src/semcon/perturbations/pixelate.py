@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import in_blocks
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
 
@@ -58,17 +59,40 @@ class Pixelate(Perturbation):
 
 def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
     """Means over the rows of a box, then over its columns; then each back to where its pixels were."""
-    starts, counts = _edges(x.shape[2], rows)
+    height, width = x.shape[2:]
+    down, across = _parts(height, rows, x), _parts(width, columns, x)
+    row_of, column_of = _box_of(height, rows, x), _box_of(width, columns, x)
+
+    def some(x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
+        means = _means(_means(x, down, 2), across, 3)
+        return _read(_read(means, column_of, 3), row_of, 2)
+
+    return in_blocks(some, x, {}, x.new_zeros(len(x)))
+
+
+def _parts(size: int, boxes: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The first pixel of every box and its weight in the mean, the second and so on; weight 0 where there is none."""
+    starts, counts = _edges(size, boxes)
+    return [
+        (
+            torch.tensor([min(first + k, size - 1) for first in starts], device=like.device),
+            like.new_tensor([float(k < count) / count for count in counts]),
+        )
+        for k in range(max(counts))
+    ]
+
+
+def _means(x: Tensor, parts: list[tuple[Tensor, Tensor]], dim: int) -> Tensor:
+    """Over the pixels of every box along one dimension."""
     total = x.new_zeros(())
-    for k in range(max(counts)):
-        inside = x.new_tensor([float(k < count) / count for count in counts]).view(-1, 1)
-        places = torch.tensor([min(first + k, x.shape[2] - 1) for first in starts], device=x.device)
-        total = total + x.index_select(2, places) * inside
-    means = torch.zeros(x.shape[3], columns)
-    for box, (first, count) in enumerate(zip(*_edges(x.shape[3], columns), strict=True)):
-        means[first : first + count, box] = 1 / count
-    boxes = total @ means.to(x)
-    return boxes.index_select(3, _box_of(x.shape[3], columns, x)).index_select(2, _box_of(x.shape[2], rows, x))
+    for places, weights in parts:
+        total = torch.addcmul(total, _read(x, places, dim), weights[:, None] if dim == 2 else weights)
+    return total
+
+
+def _read(x: Tensor, places: Tensor, dim: int) -> Tensor:
+    """Rows (2), or columns (3), which `index_select` would take one number at a time."""
+    return x.index_select(2, places) if dim == 2 else x.gather(3, places.expand(*x.shape[:3], -1))
 
 
 def _edges(size: int, boxes: int) -> tuple[list[int], list[int]]:

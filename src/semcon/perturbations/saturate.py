@@ -21,6 +21,7 @@ _FACTOR_AND_SHIFT = Published(
         224: ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
     },
 )
+_GREY = 1e-12  # a difference between channels that no image has
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,17 @@ class Saturate(Perturbation):
         return {}
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
-        """v (1 - s' k), k the place of a channel between the largest (0) and the smallest (1)."""
+        """v + (x - v) (v s' / chroma); of grey pixels green and blue fall to v (1 - s')."""
         return in_blocks(self._some, x, unit, severity)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         factor, shift = (per_image(each) for each in _FACTOR_AND_SHIFT.at(severity, x.shape[-2]))
-        value, least = x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True)
-        chroma = value - least
-        saturation = (chroma / value.clamp_min(1e-6) * factor + shift).clamp(0, 1)
-        red = x.new_tensor([0.0, 1.0, 1.0]).view(1, 3, 1, 1)
-        place = torch.where(chroma > 0, (value - x) / chroma.clamp_min(1e-12), red)
-        return (value - value * saturation * place).clamp_(0, 1)
+        red, green, blue = x.split(1, dim=1)
+        value = torch.maximum(torch.maximum(red, green), blue)
+        chroma = value - torch.minimum(torch.minimum(red, green), blue)
+        saturation = torch.addcmul(shift, chroma / value.clamp_min(1e-6), factor).clamp(0, 1)
+        drop = value * saturation  # from the largest channel to the smallest
+        out = torch.addcmul(value, x - value, drop / chroma.clamp_min(_GREY))
+        coloured = (chroma.detach() / _GREY).clamp_max(1)  # 0 or 1: comparisons take longer
+        out[:, 1:].sub_(drop * (1 - coloured))
+        return out.clamp_(0, 1)

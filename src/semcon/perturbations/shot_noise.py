@@ -24,7 +24,6 @@ _GRAIN = Published(
 )
 _FEW = 10.0  # photons, below which quantiles are looked up in tables
 _STEPS, _STARTS, _MOST = 64, 256, 40  # rates in a photon; parts of all chances; counts that are told apart
-_RARE = 4  # where fewer values than one in four have few photons, they are picked out
 _TAIL = 1 - 2e-6  # above it a float32 sum of chances can no longer be compared
 
 
@@ -66,39 +65,48 @@ def poisson_quantile(place: Tensor, rate: Tensor) -> Tensor:
     Below 10 by tables, the rate rounded to 1 / 64; above by a normal approximation to the order of 1 / rate, which is
     another whole number for one value in 2000 at a rate of 10, one in 15 000 at 30. Source: Giles, ACM TOMS 42, 2016.
     """
-    few = rate < _FEW
-    if bool(few.all()):
-        return _counted(place, rate)
     place, rate = torch.broadcast_tensors(place, rate)
-    normal = torch.erfinv(place).mul_(math.sqrt(2))
-    root = rate.clamp_min(_FEW).sqrt()
-    square = normal * normal
-    third = (square / 270 + 7 / 810).mul_(square).sub_(8 / 405)
-    count = third.div_(root).add_((square / -72 - 1 / 36).mul_(normal)).div_(root).add_(square / 6 + 1 / 3)
-    count = count.addcmul_(root, normal).add_(rate).floor_().clamp_min_(0).contiguous()
-    if int(few.sum()) > few.numel() // _RARE:
-        return torch.where(few, _counted(place, rate.clamp_max(_FEW)), count)
-    rows = few.flatten().nonzero().flatten()
-    count.view(-1)[rows] = _counted(place.flatten()[rows], rate.flatten()[rows])
+    few = rate < _FEW
+    many = few.numel() - int(few.sum())
+    if many == 0:
+        return _counted(place, rate)
+    if 2 * many <= few.numel():  # of all values the commoner kind, then what is wrong
+        usual, other, rest = _counted, _approximated, few.logical_not_()
+    else:
+        usual, other, rest = _approximated, _counted, few
+    count, rows = usual(place, rate), rest.flatten().nonzero().flatten()
+    count.view(-1)[rows] = other(place.flatten()[rows], rate.flatten()[rows])
     return count
 
 
+def _approximated(place: Tensor, rate: Tensor) -> Tensor:
+    """From quantiles of the normal distribution; for rates from 10 on."""
+    normal = torch.erfinv(place).mul_(math.sqrt(2))
+    root = rate.clamp_min(_FEW).sqrt_()
+    square = normal * normal
+    third = (square / 270).add_(7 / 810).mul_(square).sub_(8 / 405)
+    count = third.div_(root).add_((square / -72).sub_(1 / 36).mul_(normal)).div_(root)
+    count = count.add_(square, alpha=1 / 6).add_(1 / 3).addcmul_(root, normal)
+    return count.add_(rate).floor_().clamp_min_(0).contiguous()
+
+
 def _counted(place: Tensor, rate: Tensor) -> Tensor:
-    """From tables of chances at rates in steps of 1 / 64."""
-    chances, starts = _tables(place.device)
-    chance = ((1 + place) / 2).clamp_max_(_TAIL)
-    row = (rate * _STEPS).round_().long()
-    count = starts.take((chance * _STARTS).long().add_(row, alpha=_STARTS)).long()
-    chance, row = chance.float(), row.mul_(_MOST)
-    more = chances.take(row + count) < chance
-    count = count.add_(more).flatten()
-    late = more.flatten().nonzero().flatten()
-    chance, row = chance.flatten()[late], row.flatten()[late]
+    """From tables of chances at rates in steps of 1 / 64; for rates up to 10.
+
+    Places in tables are found in floating point, where they are exact: a CPU makes long whole numbers slowly.
+    """
+    chances, starts = (table.flatten() for table in _tables(place.device))
+    row = rate.flatten().clamp_max(_FEW).mul_(_STEPS).round_()
+    chance = ((1 + place.flatten()) / 2).clamp_max_(_TAIL)
+    count = starts.index_select(0, (chance * _STARTS).floor_().add_(row, alpha=_STARTS).int()).to(row)
+    row, chance = row.mul_(_MOST), chance.float()
+    reached = chances.index_select(0, (row + count).int())
+    count.add_(torch.lt(reached, chance, out=torch.empty_like(reached)))
+    late = (chances.index_select(0, (row + count).int()) < chance).nonzero().flatten()
     while len(late) > 0:
-        more = chances.take(row + count[late]) < chance
-        late, chance, row = late[more], chance[more], row[more]
         count[late] += 1
-    return count.view_as(rate).to(rate)
+        late = late[chances.index_select(0, (row[late] + count[late]).int()) < chance[late]]
+    return count.view_as(rate)
 
 
 @cache

@@ -71,13 +71,13 @@ class Spatter(Perturbation):
             rows = wet.nonzero().flatten()
             light = x.new_zeros(len(x), 1, *x.shape[2:])
             light[rows] = _water(field[rows], level[rows].clamp(1, 3)) * per_image(wet[rows])
-            out = (light * _colour(_WATER, x) + out).clamp(0, 1)
+            out = torch.addcmul(x, light, _colour(_WATER, x)).clamp_(0, 1)
         if bool((muddy > 0).any()):
             rows = muddy.nonzero().flatten()
             cover = x.new_zeros(len(x), 1, *x.shape[2:])
             cover[rows] = _mud(field[rows], level[rows].clamp(4, 5)) * per_image(muddy[rows])
-            out = out * (1 - cover) + cover * _colour(_MUD, x)
-        return out.clamp(0, 1)
+            out = torch.lerp(out, _colour(_MUD, x), cover)
+        return out.clamp(0, 1) if out is x else out.clamp_(0, 1)
 
 
 def _colour(channels: tuple[int, ...], like: Tensor) -> Tensor:
@@ -92,34 +92,43 @@ def _liquid(field: Tensor, mean: Tensor, spread: Tensor, sigma: Tensor) -> Tenso
 def _mud(field: Tensor, level: Tensor) -> Tensor:
     """How much of each pixel is covered: at least 0.8, or not at all."""
     mean, spread, sigma, least, edge = _LIQUID.at(level, field.shape[-2])
-    cover = (_liquid(field, mean, spread, sigma) > per_image(least)).to(field)
-    cover = sampled_gaussian(cover, edge)
-    return torch.where(cover < 0.8, 0.0, cover)
+    cover = sampled_gaussian(_above(_liquid(field, mean, spread, sigma), per_image(least)), edge)
+    return cover * _at_least(cover, cover.new_tensor(0.8))
 
 
 def _water(field: Tensor, level: Tensor) -> Tensor:
     """How much light a drop adds to each pixel, at most its strength."""
     mean, spread, sigma, least, strength = _LIQUID.at(level, field.shape[-2])
     heights = _liquid(field, mean, spread, sigma)
-    heights = torch.where(heights < per_image(least), 0.0, heights).mul_(255).floor_()
+    heights = heights.mul_(_at_least(heights, per_image(least))).mul_(255).floor_()
     shade = _boxed(_distance(_edges(heights))).add_(1e-3).floor_()
     light = heights * _boxed(_embossed(_flattened(shade))).round_()
     most = light.amax(dim=(2, 3), keepdim=True)
     return light * (per_image(strength) / most.clamp_min(1))
 
 
+def _above(x: Tensor, y: Tensor) -> Tensor:
+    """1 where x > y, else 0, as numbers of the type of x: a CPU makes truth values one by one, these many at once."""
+    return torch.gt(x, y, out=torch.empty_like(x))
+
+
+def _at_least(x: Tensor, y: Tensor) -> Tensor:
+    """1 where x >= y, else 0."""
+    return torch.ge(x, y, out=torch.empty_like(x))
+
+
 def _edges(heights: Tensor) -> Tensor:
-    """Where Canny finds an edge, (B, 1, H, W) bool. Source: Canny, IEEE PAMI 8(6), 1986."""
+    """1 where Canny finds an edge, else 0, (B, 1, H, W) uint8. Source: Canny, IEEE PAMI 8(6), 1986."""
     wide = replicated(replicated(heights, 1, 1, 2), 1, 1, 3)
-    smooth = wide[:, :, :-2] + 2 * wide[:, :, 1:-1] + wide[:, :, 2:]
+    smooth = (wide[:, :, :-2] + wide[:, :, 2:]).add_(wide[:, :, 1:-1], alpha=2)
     across = smooth[..., 2:] - smooth[..., :-2]
-    smooth = wide[..., :-2] + 2 * wide[..., 1:-1] + wide[..., 2:]
+    smooth = (wide[..., :-2] + wide[..., 2:]).add_(wide[..., 1:-1], alpha=2)
     down = smooth[:, :, 2:] - smooth[:, :, :-2]
     steep = across.abs() + down.abs()
-    crest = _crest(steep, across, down)
-    strong, weak = crest & (steep > _STRONG), crest & (steep > _WEAK)
+    crest = steep * _crest(steep, across, down)
+    strong, weak = (_above(crest, crest.new_tensor(least)).to(torch.uint8) for least in (_STRONG, _WEAK))
     for _ in range(_LONGEST):
-        grown = weak & _spread(_spread(strong, 2), 3)
+        grown = _spread(_spread(strong, 2), 3).mul_(weak)
         if torch.equal(grown, strong):
             break
         strong = grown
@@ -129,35 +138,32 @@ def _edges(heights: Tensor) -> Tensor:
 def _spread(found: Tensor, dim: int) -> Tensor:
     """One pixel further to both sides along a dimension."""
     out, size = found.clone(), found.shape[dim]
-    out.narrow(dim, 1, size - 1).logical_or_(found.narrow(dim, 0, size - 1))
-    out.narrow(dim, 0, size - 1).logical_or_(found.narrow(dim, 1, size - 1))
+    out.narrow(dim, 1, size - 1).bitwise_or_(found.narrow(dim, 0, size - 1))
+    out.narrow(dim, 0, size - 1).bitwise_or_(found.narrow(dim, 1, size - 1))
     return out
 
 
 def _crest(steep: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Whether no neighbour along the gradient, in one of four directions, is steeper."""
+    """1 where no neighbour along the gradient, in one of four directions, is steeper."""
     height, width = steep.shape[2:]
     wide = F.pad(steep, (1, 1, 1, 1))
 
     def beside(row: int, column: int) -> Tensor:
         return wide[:, :, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
-    level = down.abs() < math.tan(math.pi / 8) * across.abs()
-    upright = down.abs() > math.tan(3 * math.pi / 8) * across.abs()
-    rising = across * down < 0
-    diagonal = torch.where(
-        rising,
-        (steep > beside(-1, 1)) & (steep > beside(1, -1)),
-        (steep > beside(-1, -1)) & (steep > beside(1, 1)),
-    )
-    sideways = (steep > beside(0, -1)) & (steep >= beside(0, 1))
-    lengthways = (steep > beside(-1, 0)) & (steep >= beside(1, 0))
-    return torch.where(level, sideways, torch.where(upright, lengthways, diagonal))
+    level = _above(across.abs() * math.tan(math.pi / 8), down.abs())
+    upright = _above(down.abs(), across.abs() * math.tan(3 * math.pi / 8))
+    rising = _above(-across * down, steep.new_zeros(()))
+    up = _above(steep, beside(-1, 1)).mul_(_above(steep, beside(1, -1)))
+    diagonal = _above(steep, beside(-1, -1)).mul_(_above(steep, beside(1, 1))).lerp_(up, rising)
+    sideways = _above(steep, beside(0, -1)).mul_(_at_least(steep, beside(0, 1)))
+    lengthways = _above(steep, beside(-1, 0)).mul_(_at_least(steep, beside(1, 0)))
+    return diagonal.lerp_(lengthways, upright).lerp_(sideways, level)
 
 
 def _distance(edges: Tensor) -> Tensor:
     """Euclidean distance of every pixel from the nearest edge, at most 20."""
-    far = torch.where(edges, 0, _FARTHEST).short()
+    far = (1 - edges.short()).mul_(_FARTHEST)
     for step in (1, 2, 4, 8, 5):  # along the rows, each of them further
         near = torch.minimum(far[..., step:], far[..., :-step] + step)
         far[..., :-step] = torch.minimum(far[..., :-step], far[..., step:] + step)
@@ -168,19 +174,20 @@ def _distance(edges: Tensor) -> Tensor:
     for step in range(1, _FARTHEST):
         pair = torch.minimum(wide.narrow(2, _FARTHEST - step, height), wide.narrow(2, _FARTHEST + step, height))
         best = torch.minimum(best, pair.add_(step * step), out=best)
-    return best.float().sqrt_()
+    root = torch.arange(_FARTHEST**2 + 1, device=edges.device).sqrt()
+    return root.index_select(0, best.flatten().int()).view_as(best)
 
 
 def _flattened(shade: Tensor) -> Tensor:
     """Whole numbers up to 20 spread over 0 to 255, so that each range holds as many pixels."""
-    flat = shade.flatten(1).long()
-    first = torch.arange(len(flat), device=flat.device)[:, None] * (_FARTHEST + 1)
-    counts = (flat + first).flatten().bincount(minlength=len(flat) * (_FARTHEST + 1)).view(len(flat), -1)
-    total, below = flat.shape[1], counts.cumsum(1)
-    first = counts.gather(1, (counts > 0).long().argmax(1, keepdim=True))
-    table = ((below - first) * (255 / (total - first).clamp_min(1))).round_()
-    table = torch.where(first == total, torch.arange(_FARTHEST + 1, device=flat.device), table)
-    return table.gather(1, flat).view_as(shade).to(shade)
+    first = torch.arange(len(shade), dtype=torch.int32, device=shade.device)[:, None] * (_FARTHEST + 1)
+    flat = shade.flatten(1).int().add_(first).flatten()
+    counts = flat.bincount(minlength=len(shade) * (_FARTHEST + 1)).view(len(shade), -1)
+    total, below = shade[0].numel(), counts.cumsum(1)
+    least = counts.gather(1, (counts > 0).long().argmax(1, keepdim=True))
+    table = ((below - least) * (255 / (total - least).clamp_min(1))).round_()
+    table = torch.where(least == total, torch.arange(_FARTHEST + 1, device=flat.device), table)
+    return table.flatten().to(shade).index_select(0, flat).view_as(shade)
 
 
 def _embossed(shade: Tensor) -> Tensor:
@@ -200,5 +207,5 @@ def _boxed(x: Tensor) -> Tensor:
     """The mean of each pixel and its eight neighbours, mirrored about the edge pixels."""
     for dim in (2, 3):
         wide, size = mirrored(x, 1, dim), x.shape[dim]
-        x = wide.narrow(dim, 0, size) + wide.narrow(dim, 1, size) + wide.narrow(dim, 2, size)
+        x = (wide.narrow(dim, 0, size) + wide.narrow(dim, 1, size)).add_(wide.narrow(dim, 2, size))
     return x / 9

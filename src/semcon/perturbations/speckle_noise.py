@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
+from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -43,5 +44,8 @@ class SpeckleNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x + c n x, clipped."""
+        return in_blocks(self._some, x, unit, severity)
+
+    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (spread,) = _SPREAD.at(severity, x.shape[-2])
         return torch.addcmul(x, unit["field"] * per_image(spread), x).clamp_(0, 1)
