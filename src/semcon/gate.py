@@ -181,7 +181,11 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
         gauges = [info.name for one in settings for info in one.gauges]
         worst = any(estimate.draws == "worst" for estimate in figures)
         check_rules([rule], severities, gauges, worst=worst, critical=any(one.critical for one in settings))
-        there = {e.quantity for e in figures if (e.perturbation is None) == (rule.perturbation is None)}
+        there = {e.quantity for e in figures if e.perturbation == rule.perturbation}
+        own = {e.draws for e in figures if (e.perturbation, e.quantity) == (rule.perturbation, rule.quantity)}
+        if own == {"worst"}:
+            worst = f"{rule.perturbation} worst {rule.quantity}"
+            raise SemconError(f"the rule {rule.text!r} speaks of random draws, and there is the worst case: {worst}")
         whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
         told = ", ".join(sorted(there))
         raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {whose} it has {told}")

@@ -32,7 +32,7 @@ class RunRecord:
     record (a temporary folder).
     """
 
-    record: Record
+    record: Record = field(repr=False)
     folder: Path
     evaluation: str = "continuity"
     keeper: Any = field(default=None, repr=False, compare=False)
@@ -58,7 +58,7 @@ class RunRecord:
 
         Errors: `UnknownNameError` for one that was not made.
         """
-        if evaluation == self.evaluation:
+        if evaluation == self.evaluation and (evaluation != "continuity" or evaluation in self.evaluations):
             return self
         return replace(self, record=self.record.evaluation(evaluation), evaluation=evaluation)
 
@@ -84,9 +84,14 @@ class RunRecord:
                 continue
             known = frame[name].drop_nulls().unique().to_list()
             if wanted not in known:
-                raise UnknownNameError(name, wanted, known)
+                raise UnknownNameError(f"{name} in the evaluation {self.evaluation}{self._elsewhere}", wanted, known)
             frame = frame.filter(pl.col(name) == wanted)
         return frame
+
+    @property
+    def _elsewhere(self) -> str:
+        others = [one.name for one in self.record.evaluations]
+        return f" (record.of({others[0]!r}) has its own)" if others else ""
 
     def show(self) -> None:
         """Print the profile, what suffers most, the findings and the verdict."""
@@ -114,6 +119,9 @@ class RunRecord:
         """A small table for notebooks: the profile."""
         (run,) = self.reading()
         quantities = ("relative_change", "flip", "accuracy")
+        if not run.families:
+            told = "".join(f"<p>{escape(part)}</p>" for one in self.record.evaluations for part in one.verdict)
+            return f"<p><b>{escape(run.label)} on {escape(self.record.data.name)}</b></p>{told}"
         rows = "".join(
             f"<tr><th>{escape(FAMILIES.get(family, family))}</th>"
             + "".join(f"<td>{_brief(run, family, quantity)}</td>" for quantity in quantities)

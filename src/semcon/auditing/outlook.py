@@ -51,7 +51,8 @@ def outlook(subject: Subject, evaluations: Mapping[str, Evaluation], scan: Scan,
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
     images = f"{counted(len(scan.ids), 'image')}{resumed}{bad}"
-    return f"{subject.name}: {_looks(evaluations, images)}, on {subject.device}: about {minutes}"
+    about = "about" if list(evaluations) == ["continuity"] else "at least"
+    return f"{subject.name}: {_looks(evaluations, images)}, on {subject.device}: {about} {minutes}"
 
 
 def _looks(evaluations: Mapping[str, Evaluation], images: str) -> str:

@@ -35,8 +35,8 @@ class Chance(Check):
             return []
         return [
             self.finding(
-                f"accuracy is {accuracy:.1%} (at least {float(low):.1%}), no more than the {commonest:.1%} that the "
-                "commonest class alone gives: continuity figures of such a model mean nothing",
+                f"accuracy is {accuracy:.1%} (at least {float(low):.1%}), not known to be above the {commonest:.1%} "
+                "that the commonest class alone gives: the figures of such a model mean nothing",
                 remedy,
             )
         ]

@@ -35,7 +35,7 @@ class Comparison:
     """Two sides held against each other in one evaluation. `labels`: what reports call them.
 
     `profile`: differences by family; `overall`: over all perturbations and severities that both measured. `others`: the
-    same two sides in the other evaluations that both have.
+    same two sides in the other evaluations that both have. `not_made`: evaluations that only one side has.
     """
 
     first: Side
@@ -45,6 +45,7 @@ class Comparison:
     profile: tuple[Difference, ...]
     overall: tuple[Difference, ...]
     others: tuple[Comparison, ...] = ()
+    not_made: tuple[str, ...] = ()
 
     @property
     def evaluation(self) -> str:
@@ -58,9 +59,9 @@ class Comparison:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The perturbations and gauges that only one side has."""
+        """The perturbations and gauges that only one side has; of the first comparison also the evaluations."""
         one, two = ({*perturbations(side.first), *gauges(side.first)} for side in (self.first, self.second))
-        return tuple(sorted(one ^ two))
+        return (*sorted(one ^ two), *self.not_made)
 
     @property
     def opening(self) -> tuple[str, ...]:
@@ -118,7 +119,7 @@ class SideBySide:
             difference_table(
                 one.labels, [*one.overall, *one.profile], one.differences, opening=one.opening,
                 primary=one.first.record.settings.primary, left_out=one.left_out,
-                evaluation=None if one is pair else one.evaluation,
+                evaluation=one.evaluation if one.evaluation != "continuity" else None, folded=one is not pair,
             )
             for pair in self.comparisons
             for one in pair.every
@@ -190,7 +191,9 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
             for (whose, name), one in zip(asked, found, strict=True)
             if whose is pair
         ]  # fmt: skip
-        made.append(replace(main, others=tuple(others)))
+        evaluated = [set(side.first.evaluations) for side in pair]
+        lacking = tuple(f"the evaluation {name}" for name in sorted(evaluated[0] ^ evaluated[1]))
+        made.append(replace(main, others=tuple(others), not_made=lacking))
     return SideBySide(tuple(own), tuple(made))
 
 

@@ -15,6 +15,7 @@ from semcon.attacking.eps import eps_ladder
 from semcon.attacking.goal import gives_probabilities
 from semcon.attacking.masking import doubts
 from semcon.attacking.suspect import Suspect
+from semcon.core.intervals import wilson
 from semcon.core.record import Finding, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
@@ -24,6 +25,7 @@ from semcon.measuring.fitting import fitting
 from semcon.measuring.references import Index
 from semcon.measuring.two_passes import Keeper, Reader, keep_often, left_of
 from semcon.progress import Progress
+from semcon.report.numbers import percent, words
 from semcon.subject import Subject
 
 _STRENGTH: dict[str, dict[str, Any]] = {
@@ -121,12 +123,14 @@ class Adversarial(Evaluation):
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """The robust accuracy in a sentence, and every doubt about it."""
         attack = "pgd_linf" if subject.differentiable else "square_linf"
-        against = "its label" if table.labelled else "the class of the untouched image"
-        verdict = [f"an image is toppled where the model's class is not {against}"]
-        for eps in self.linf:
-            verdict.append(f"{_standing(table, attack, eps):.1%} of the images withstand {attack} at eps {eps:g}/255")
+        against = "the class of their label" if table.labelled else "their own class"
+        standing = ", ".join(f"{_standing(table, attack, eps)} at {eps:g}/255" for eps in self.linf)
+        verdict = [
+            f"Of the images {_untouched(table)} have {against} when untouched; under {words(attack)} it stays with "
+            f"{standing}."
+        ]
         if gives_probabilities(subject, probe.x[:1].to(subject.device)):
-            verdict.append("the outputs are probabilities: the attacks take their logarithm, which undoes the softmax")
+            verdict.append("The outputs are probabilities: the attacks take their logarithm, which undoes the softmax.")
         if not subject.differentiable:
             return Conclusion(tuple(verdict), findings=(_no_gradient(self.queries),))
         return Conclusion(tuple(verdict), findings=tuple(self._doubts(subject, table, probe)))
@@ -180,11 +184,22 @@ class Adversarial(Evaluation):
         return SHARE * (once * len(ladder) + self.rounds * once / max(1, self.restarts) / 2)
 
 
-def _standing(table: SampleTable, attack: str, eps: float) -> float:
-    """The share of the images that withstand an attack at a size."""
+def _standing(table: SampleTable, attack: str, eps: float) -> str:
+    """The share of the images that withstand an attack at a size, with its interval."""
     rows = table.joined().filter((pl.col("perturbation") == attack) & (pl.col("severity") == eps))
     own = pl.coalesce("label", "clean_prediction")
-    return float(rows.filter(pl.col("draws") == "worst_flip").select((pl.col("prediction") == own).mean()).item() or 0)
+    return _share(rows.filter(pl.col("draws") == "worst_flip").select((pl.col("prediction") == own).alias("right")))
+
+
+def _untouched(table: SampleTable) -> str:
+    return _share(table.images.select((pl.col("prediction") == pl.coalesce("label", "prediction")).alias("right")))
+
+
+def _share(right: pl.DataFrame) -> str:
+    """`62 % [58 %, 66 %]` of one column of truth values."""
+    share, n = float(right["right"].mean() or 0), len(right)  # pyright: ignore[reportArgumentType]
+    low, high = wilson(share, float(n))
+    return f"{percent(share)} [{percent(float(low))}, {percent(float(high))}]"
 
 
 def _no_gradient(queries: int) -> Finding:

@@ -70,9 +70,10 @@ class Corruption(TrialEvaluation):
         worst = sorted((row for row in each if row.quantity == quantity), key=_mean, reverse=not table.labelled)[:3]
         what = "accuracy" if table.labelled else "the share of changed predictions"
         suffer = ", ".join(f"{words(row.family)} ({number(row.mean)})" for row in worst)
+        alike = len({row.mean for row in each if row.quantity == quantity}) == 1
         return Conclusion((
             f"Over {counted(len(names), 'corruption')} and their levels {what} is {number(overall.mean)} "
-            f"{interval(overall.low, overall.high, overall.mean)}; hardest are {suffer}.",
+            f"{interval(overall.low, overall.high, overall.mean)}{'' if alike else f'; hardest are {suffer}'}.",
         ))  # fmt: skip
 
 

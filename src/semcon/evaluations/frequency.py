@@ -92,7 +92,7 @@ def _untouched(table: SampleTable) -> str:
     if not table.labelled:
         return ""
     wrong = (table.images["prediction"] != table.images["label"]).mean()
-    return f" (without a wave {number(float(wrong))})" if isinstance(wrong, float) else ""
+    return f"; error rate without a wave: {number(float(wrong))}" if isinstance(wrong, float) else ""
 
 
 def _of_bands(kept: Sequence[Estimate]) -> tuple[str, ...]:

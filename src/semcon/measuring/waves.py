@@ -137,16 +137,21 @@ def wave_rows(
 def heat_map(table: SampleTable, waves: Waves) -> npt.NDArray[np.float64]:
     """Error rates (rows, columns) by frequency from a table's rows, NaN where a wave was not tried.
 
-    An error is a prediction that is not the label, or without labels not the untouched image's.
+    An error is a prediction that is not the label, or without labels not the untouched image's. Every wave is tried on
+    images of its own, some easier than others: a cell is the error rate without a wave, of all images, plus what the
+    wave adds on its images.
     """
     truth = pl.col("label") if table.labelled else pl.col("clean_prediction")
     rows = table.joined().filter(pl.col("perturbation") == NAME)
-    rates = rows.group_by("method").agg(wrong=(pl.col("prediction") != truth).sum(), tried=pl.len())
+    added = (pl.col("prediction") != truth).cast(pl.Int64) - (pl.col("clean_prediction") != truth).cast(pl.Int64)
+    rates = rows.group_by("method").agg(wrong=added.sum(), tried=pl.len())
+    own = "label" if table.labelled else "prediction"
+    without = float((table.images["prediction"] != table.images[own]).mean() or 0)  # pyright: ignore[reportArgumentType]
     counts: dict[Frequency, tuple[int, int]] = {}
     for text, wrong, tried in rates.select("method", "wrong", "tried").iter_rows():
         row, _, column = text.partition(",")
         wave = waves.same(int(row), int(column))
         before = counts.get(wave, (0, 0))
         counts[wave] = before[0] + wrong, before[1] + tried
-    errors = {wave: wrong / tried for wave, (wrong, tried) in counts.items()}
+    errors = {wave: without + wrong / tried for wave, (wrong, tried) in counts.items()}
     return np.array([[errors.get(waves.same(row, column), np.nan) for column in waves.columns] for row in waves.rows])

@@ -129,7 +129,8 @@ def audit(
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
-        "evaluate": _several(evaluate), "eps": _sizes(eps), "autoattack": autoattack,
+        "evaluate": evaluate.split(",") if isinstance(evaluate, str) else tuple(evaluate),
+        "eps": _sizes(eps), "autoattack": autoattack,
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip

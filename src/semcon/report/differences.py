@@ -74,7 +74,7 @@ class Group:
 
 @dataclass(frozen=True)
 class DifferenceTable:
-    """One side against the first. `opening`: what came out, in words; `evaluation`: which, besides the first one."""
+    """One side against the first. `opening`: what came out, in words; `evaluation`: which, besides continuity."""
 
     title: str
     first: str
@@ -84,6 +84,7 @@ class DifferenceTable:
     left_out: str
     opening: tuple[str, ...] = ()
     evaluation: str | None = None
+    folded: bool = False
 
     @property
     def groups(self) -> list[Group]:
@@ -118,6 +119,7 @@ def difference_rows(tables: Sequence[DifferenceTable]) -> list[tuple[str | float
 def difference_table(
     labels: tuple[str, str], profile: Sequence[Difference], differences: Sequence[Difference], *,
     opening: tuple[str, ...], primary: str, left_out: Sequence[str], evaluation: str | None = None,
+    folded: bool = False,
 ) -> DifferenceTable:  # fmt: skip
     """The profile and accuracy first, then decisions, critical severities and the output, the largest first."""
     shown = [
@@ -138,7 +140,7 @@ def difference_table(
         title=f"{second_name} minus {first_name}{where}", first=first_name, second=second_name, rows=tuple(rows),
         caption=f"{second_name} minus {first_name}{where}, {images} images",
         left_out=", ".join(left_out), opening=opening,
-        evaluation=evaluation,
+        evaluation=evaluation, folded=folded,
     )  # fmt: skip
 
 

@@ -37,7 +37,8 @@ class Figures:
 class EvaluationPart:
     """One evaluation of one or several runs. `verdicts`: (run's place, label, sentences).
 
-    `wide`: one figure for all runs; `pictures`: smaller ones with their captions.
+    `worst`: whether some curve is of worst cases. `wide`: one figure for all runs; `pictures`: smaller ones with
+    their captions.
     """
 
     name: str
@@ -47,6 +48,7 @@ class EvaluationPart:
     pictures: tuple[tuple[str, Markup], ...]
     tables: tuple[Figures, ...]
     curves: tuple[Group, ...]
+    worst: bool
     wide: Markup | None = None
 
 
@@ -79,6 +81,7 @@ def _part(name: str, runs: Sequence[Reading], every: Sequence[Reading]) -> Evalu
         name, _TITLES.get(name, words(name).capitalize()), question,
         tuple((every.index(run), run.label, look.record.verdict) for run, look in zip(runs, looks, strict=True)),
         _pictures(name, runs), tuple(table for table in tables if table.rows), curve_groups(looks),
+        any(look.has_worst for look in looks),
     )  # fmt: skip
 
 
@@ -89,10 +92,15 @@ def _pictures(name: str, runs: Sequence[Reading]) -> tuple[tuple[str, Markup], .
         for one in next(one.maps for one in run.record.evaluations if one.name == name):
             found.setdefault(one.name, []).append((run.label, one))
     return tuple(
-        (f"{label}: {one.title}" if len(runs) > 1 else one.title, map_picture(one, common_scale(m for _, m in maps)))
+        (_caption(label if len(runs) > 1 else "", one), map_picture(one, common_scale(m for _, m in maps)))
         for maps in found.values()
         for label, one in maps
     )
+
+
+def _caption(label: str, one: MapRecord) -> str:
+    """What the picture is of, and what its shades are."""
+    return f"{label}: {one.title}. Shade: {one.value_label}" if label else f"{one.title}. Shade: {one.value_label}"
 
 
 def _grids(looks: Sequence[Reading]) -> list[Figures]:

@@ -94,7 +94,7 @@ def listening_figure(runs: Sequence[Reading]) -> Markup:
         for number_, (run, one) in enumerate(zip(runs, cells, strict=True)):
             if one is not None and one.mean is not None:
                 middle = top + height / 2 + (number_ - (len(runs) - 1) / 2) * _LINE
-                body += _cell(x, middle, number_, run, one)
+                body += _cell(x, middle, number_, run, one, several=len(runs) > 1)
                 told.append(f"{kind.title}, {run.label}: {number(one.mean)}")
     return svg(_WIDTH, bottom + 18, f"Share of accuracy kept. {'; '.join(told)}", body)
 
@@ -129,7 +129,7 @@ def _axis(x: Scale, bottom: float) -> Markup:
     ).format(x.end)
 
 
-def _cell(x: Scale, middle: float, place: int, run: Reading, one: Estimate) -> Markup:
+def _cell(x: Scale, middle: float, place: int, run: Reading, one: Estimate, *, several: bool) -> Markup:
     """The interval, the dot, and guessing."""
     mean = one.mean or 0.0
     body = Markup("")
@@ -146,6 +146,6 @@ def _cell(x: Scale, middle: float, place: int, run: Reading, one: Estimate) -> M
     )
     after = max(x(mean) + 7, x(one.high) + 4 if one.high is not None else 0)
     body += Markup('<text x="{:.1f}" y="{:.1f}">{} {}</text>').format(
-        after, middle + 3.2, percent(mean), short(run.label, 24)
+        after, middle + 3.2, percent(mean), short(run.label, 24) if several else ""
     )
     return Markup('<g class="run-{}">{}</g>').format(place % 8, body)

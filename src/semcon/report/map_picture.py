@@ -37,7 +37,7 @@ def map_picture(one: MapRecord, scale: tuple[float, float] | None = None) -> Mar
     width, height = across * cell, down * cell
     body = _cells(one.values, cell, low, high)
     body += Markup('<path class="frame" d="M{:g} {:g}h{:g}v{:g}h{:g}z"/>').format(_LEFT, _TOP, width, height, -width)
-    body += _axes(one, width, height) + _bar(_LEFT + width + 16, height, low, high, one.value_label)
+    body += _axes(one, width, height) + _bar(_LEFT + width + 16, height, low, high)
     return svg(_LEFT + width + 72, _TOP + height + 32, _told(one), body)
 
 
@@ -91,7 +91,7 @@ def _end(axis: tuple[float, float], share: float) -> str:
     return plain(round(axis[0] + share * (axis[1] - axis[0]), 3) + 0.0)
 
 
-def _bar(left: float, height: float, low: float, high: float, label: str) -> Markup:
+def _bar(left: float, height: float, low: float, high: float) -> Markup:
     """The shades from the bottom up, with numbers at both ends and in the middle."""
     step = height / LEVELS
     boxes = Markup("").join(
@@ -106,9 +106,7 @@ def _bar(left: float, height: float, low: float, high: float, label: str) -> Mar
         body += Markup('<text x="{:.1f}" y="{:.1f}">{}</text>').format(
             left + _BAR + 5, _TOP + (1 - share) * height + 3.2, plain(round(low + share * (high - low), 4))
         )
-    return body + Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(
-        left + _BAR / 2, _TOP + height + 27, label
-    )
+    return body
 
 
 def _told(one: MapRecord) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
+from semcon.core.record import EvaluationRecord
 from semcon.report.numbers import duration, plain, words
 from semcon.report.reading import FAMILIES, Reading
 
+_BESIDE = ("perturbations", "gauges", "paths", "linf", "l2", "color_jitter", "rotation_translation", "gradients")
 Rows = tuple[tuple[str, str], ...]
 
 
@@ -30,6 +33,7 @@ def _settings(run: Reading) -> RunSettings:
     tables = (
         ("Model", _model(run)), ("Data", _data(run)), ("Measurement", _measurement(run)),
         ("Environment", _environment(run)),
+        *((words(one.name).capitalize(), _evaluation(one)) for one in run.record.evaluations),
     )  # fmt: skip
     return RunSettings(run.label, tables, run.record.settings.command, _perturbations(run))
 
@@ -68,6 +72,12 @@ def _data(run: Reading) -> Rows:
 def _measurement(run: Reading) -> Rows:
     settings, timing = run.record.settings, run.record.timing
     worst = settings.worst
+    if not settings.perturbations:
+        return _kept(
+            ("budget", settings.budget + (f", at most {settings.limit:,} images" if settings.limit else "")),
+            ("seed", str(settings.seed)),
+            ("time", f"{duration(timing.seconds)} (at least {duration(timing.estimated_seconds)} expected)"),
+        )
     return _kept(
         ("budget", settings.budget + (f", at most {settings.limit:,} images" if settings.limit else "")),
         ("random draws", str(settings.draws)),
@@ -82,6 +92,21 @@ def _measurement(run: Reading) -> Rows:
         ("time", f"{duration(timing.seconds)} (estimated {duration(timing.estimated_seconds)})"),
         ("passes", f"{timing.forward_images:,} images, {timing.images_per_second:,.0f} a second"),
     )
+
+
+def _evaluation(one: EvaluationRecord) -> Rows:
+    """What an evaluation did: its settings, the perturbations and sizes that it tried."""
+    told = [
+        (words(name), ", ".join(map(str, cast(list[object], value))) if isinstance(value, list) else str(value))
+        for name, value in one.settings.items()
+        if name not in _BESIDE and value not in (None, [], {})
+    ]
+    return _kept(
+        *told,
+        *((words(p.name), f"{', '.join(map(plain, p.severities))} ({p.unit})") for p in one.perturbations),
+        ("no effect here", ", ".join(map(words, one.inert)) or None),
+        ("time", duration(one.seconds)),
+    )  # fmt: skip
 
 
 def _search(steps: int, restarts: int, best_of: int) -> str:
