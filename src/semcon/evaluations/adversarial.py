@@ -123,12 +123,10 @@ class Adversarial(Evaluation):
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """The robust accuracy in a sentence, and every doubt about it."""
         attack = "pgd_linf" if subject.differentiable else "square_linf"
-        against = "the class of their label" if table.labelled else "their own class"
         standing = ", ".join(f"{_standing(table, attack, eps)} at {eps:g}/255" for eps in self.linf)
-        verdict = [
-            f"Of the images {_untouched(table)} have {against} when untouched; under {words(attack)} it stays with "
-            f"{standing}."
-        ]
+        told = f"Of the images {_untouched(table)} are right when untouched; under {words(attack)} {standing} stay so."
+        kept = f"The class of the untouched image withstands {words(attack)} in {standing}."
+        verdict = [told if table.labelled else kept]
         if gives_probabilities(subject, probe.x[:1].to(subject.device)):
             verdict.append("The outputs are probabilities: the attacks take their logarithm, which undoes the softmax.")
         if not subject.differentiable:
