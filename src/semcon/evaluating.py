@@ -99,6 +99,10 @@ class Evaluation(ABC):
         """After the rows."""
         return Conclusion()
 
+    def tells(self, estimate: Estimate, table: SampleTable) -> bool:
+        """Whether a figure of its table means what its name says."""
+        return True
+
     def settings(self) -> dict[str, Any]:
         """What the rows depend on, as plain JSON: what a resumed run and a comparison must share."""
         found: dict[str, Any] = {"version": self.version}

@@ -31,6 +31,19 @@ ATTEMPTS = (
     "autoattack_linf", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf", "square_linf",
 )  # fmt: skip
 """What evaluations try that is no perturbation of its own."""
+DOUBTS = (
+    "adversarial-without-gradients",
+    "gradient-masking-black-box",
+    "gradient-masking-large-eps",
+    "gradient-masking-loss-flat",
+    "gradient-masking-random-model",
+    "gradient-masking-restarts",
+    "gradient-masking-transfer",
+    "gradient-masking-zero-gradient",
+    "smoothness-in-half-precision",
+    "smoothness-without-gradients",
+)
+"""The codes of findings that evaluations make."""
 RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
 UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE)  # told without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -130,7 +143,7 @@ def _missing(rule: Rule, severities: Mapping[str, Sequence[float]], *, worst: bo
 
 def check_codes(codes: Sequence[str]) -> None:
     """Errors: `UnknownNameError` for a code that is no check's (its file's name, hyphens or not) nor `check-failed`."""
-    known = [*(name.replace("_", "-") for name in available("checks")), "check-failed"]
+    known = [*(name.replace("_", "-") for name in available("checks")), *DOUBTS, "check-failed"]
     for code in codes:
         if code.replace("_", "-") not in known:
             raise UnknownNameError("finding code", code, known)

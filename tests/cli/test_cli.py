@@ -22,8 +22,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from semcon.cli.main import main
+from semcon.comparing.compare import compare
 from semcon.core.registry import available, load
 from semcon.core.table import SampleTable
+from semcon.measuring.sequences import SEQUENCES
 from semcon.run_record import RunRecord
 
 MODEL = """
@@ -699,7 +701,7 @@ def test_sizes_without_attacks_are_refused(place, run, tmp_path):
 def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):
     code, out, err = run(
         "audit", place.model, place.data, "--evaluate", "adversarial", "--eps", "1,4", "--out", tmp_path / "run",
-        "--fail-if", "pgd_linf:4 worst accuracy > 1",
+        "--fail-if", "pgd_linf:4 worst accuracy > 1", "--fail-on", "gradient-masking-random-model",
     )  # fmt: skip
     assert (code, "Adversarial examples" in out) == (0, True), err
     used = {one.name: one.severities for one in RunRecord.load(tmp_path / "run").record.evaluations[0].perturbations}
@@ -743,6 +745,8 @@ def test_evaluations_are_compared_too(place, evaluated, run, tmp_path):
     assert "Common corruptions" in (tmp_path / "page" / "report.html").read_text()
     levels = ("--evaluate", "corruption", "--budget", "standard", "--limit", 6, "--mean", ".5", "--std", ".25")
     assert run("audit", place.model, place.data, *levels, "--out", tmp_path / "other")[0] == 0
+    itself = compare(tmp_path / "other", tmp_path / "other").differences
+    assert {one.perturbation for one in itself if one.quantity == "flip_probability"} == {one.name for one in SEQUENCES}
     code, _, err = run("compare", evaluated, tmp_path / "other")
     assert code == 2
     assert "ladder of" in err

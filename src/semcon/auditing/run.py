@@ -15,7 +15,7 @@ from semcon.auditing.records import data_record, settings_record, subject_record
 from semcon.core.concepts import Dataset
 from semcon.core.errors import keeping
 from semcon.core.profile import profile
-from semcon.core.record import EvaluationRecord, GalleryEntry, Record, TimingRecord, write_record
+from semcon.core.record import EvaluationRecord, Finding, GalleryEntry, Record, TimingRecord, write_record
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.core.verdict import verdict
@@ -58,7 +58,9 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
             subject=subject, probe=probe, table=main.table, estimates=estimates,
             labels_known=material.index.labelled,
             unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad,
-            inert=main.evaluation.idle if isinstance(main.evaluation, TrialEvaluation) else (),
+            inert=tuple(dict.fromkeys(
+                name for one in evaluations.values() if isinstance(one, TrialEvaluation) for name in one.idle
+            )),
             changing=material.changing(),
             worst=plan is not None and plan.worst is not None, batch_size=material.batch_size,
         )
@@ -135,16 +137,31 @@ def _concluded(
 ) -> tuple[EvaluationRecord, Conclusion]:
     """What the record keeps of an evaluation besides continuity."""
     began = time.perf_counter()
-    conclusion = one.evaluation.conclude(subject, one.table, probe)
+    conclusion = _conclusion(one, subject, probe)
+    every = summarise(one.table, seed=seed, primary=PRIMARY, class_names=names)
+    told = [estimate for estimate in every if one.evaluation.tells(estimate, one.table)]
     record = EvaluationRecord(
         name=one.name, question=one.evaluation.question, version=one.evaluation.version,
         seconds=one.seconds + time.perf_counter() - began, settings=one.evaluation.settings(),
         perturbations=one.evaluation.attempts(), gauges=one.table.gauges,
         inert=one.evaluation.idle if isinstance(one.evaluation, TrialEvaluation) else (),
-        estimates=(*summarise(one.table, seed=seed, primary=PRIMARY, class_names=names), *conclusion.estimates),
+        estimates=(*told, *conclusion.estimates),
         verdict=conclusion.verdict, maps=conclusion.maps,
     )  # fmt: skip
     return record, conclusion
+
+
+def _conclusion(one: _Measured, subject: Subject, probe: Batch) -> Conclusion:
+    """What an evaluation says; where it cannot, that is a finding: the rows are there, and a run is not lost for it."""
+    try:
+        return one.evaluation.conclude(subject, one.table, probe)
+    except Exception as error:
+        doubt = Finding(
+            code="check-failed", severity="warning",
+            message=f"the conclusion of {one.name} could not be drawn: {type(error).__name__}: {error}",
+            remedy="its figures stand; its sentences, pictures and doubts are missing",
+        )  # fmt: skip
+        return Conclusion(findings=(doubt,))
 
 
 def _settings(subject: Subject, material: Material, evaluations: Mapping[str, Evaluation]) -> dict[str, object]:

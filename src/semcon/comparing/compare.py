@@ -7,7 +7,7 @@ counts decisions has an exact test, adjusted for all rows of the comparison.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from semcon.comparing.sides import Runs, Side, check_comparable, common, gauges,
 from semcon.core.cost import cost_of
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError
+from semcon.core.figures import Key
 from semcon.report.cost import CostTable, cost_table
 from semcon.report.differences import DifferenceTable, difference_table
 from semcon.report.html import render
@@ -175,12 +176,7 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
     own = [own[0], *(second for _, second in pairs)]
     labels = [run.label for run in _readings(own)]
     asked = [(pair, name) for pair in pairs for name in common(pair[0].first, pair[1].first)]
-    found: list[Paired] = adjusted(
-        [
-            paired(first.evaluated(name), second.evaluated(name), again=name != common(first.first, second.first)[0])
-            for (first, second), name in asked
-        ]
-    )
+    found = adjusted(list(_paired(asked)))
     made: list[Comparison] = []
     for pair, label in zip(pairs, labels[1:], strict=True):
         main, *others = [
@@ -195,6 +191,18 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
         lacking = tuple(f"the evaluation {name}" for name in sorted(evaluated[0] ^ evaluated[1]))
         made.append(replace(main, others=tuple(others), not_made=lacking))
     return SideBySide(tuple(own), tuple(made))
+
+
+def _paired(asked: Sequence[tuple[tuple[Side, Side], str]]) -> Iterator[Paired]:
+    """Every pair of sides in every evaluation; what is told of the untouched images once a pair."""
+    told: set[Key] = set()
+    last: tuple[Side, Side] | None = None
+    for pair, name in asked:
+        if pair is not last:
+            told, last = set(), pair
+        one = paired(pair[0].evaluated(name), pair[1].evaluated(name), told)
+        told |= {difference.key for difference in one.figures if difference.perturbation is None}
+        yield one
 
 
 def _readings(sides: Sequence[Side]) -> list[Reading]:

@@ -65,9 +65,11 @@ def _ratio(quantity: str, first: Sequence[_Sums], second: Sequence[_Sums], like:
             np.array([[sum(run[name][0] / base[name][0] for name in names) / len(names)] for run in side], np.float64)
             for side in (first, second)
         )
-        draws = sum(_mean(second, name) / base[name][1] for name in names) / len(names)
+        ratios: Floats = np.stack([_mean(second, name) / base[name][1] for name in names])
     value = two.mean(axis=0)
-    low, high = percentiles(np.where(np.isfinite(draws), draws, np.nan)[None])
+    low, high = percentiles(
+        ratios.mean(axis=0, keepdims=True)
+    )  # resamples without an error to divide by keep their place at infinity
     if max(len(first), len(second)) > 1:
         reach = seed_reach(one, two)
         low, high = widened(value, low, high, reach)

@@ -37,11 +37,15 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
     primary = comparison.first.first.record.settings.primary
     if rule.quantity in RELATIVE:
         rule = replace(rule, perturbation=OVERALL)
+    every: list[Difference] = []
     for part in comparison.every:
         for figures in (part.differences, part.profile, part.overall):
             found = [one for one in figures if speaks_of(rule, one, primary)]
             if found:
-                return found
+                every += found
+                break
+    if every:
+        return every
     families = {one.perturbation for one in comparison.profile if one.perturbation}
     check_names([side.first.record for side in (comparison.first, comparison.second)], rule, sorted(families))
     whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"

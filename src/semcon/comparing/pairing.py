@@ -7,7 +7,7 @@ resample. Several runs of a side are averaged in every resample, and the interva
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +29,6 @@ from semcon.run_record import RunRecord
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-_UNTOUCHED = ("accuracy", "gradient_norm")
 TESTS = {
     "mcnemar": "McNemar, exact",
     "sign": "exact sign test over images",
@@ -59,13 +58,14 @@ class Paired:
     overall: tuple[Difference, ...]
 
 
-def paired(first: Side, second: Side, *, again: bool = False) -> Paired:
+def paired(first: Side, second: Side, told: Set[Key] = frozenset()) -> Paired:
     """Every figure that all runs of both sides have, but the raw change, which has the scale of each representation.
 
-    `again`: another evaluation of the two is compared too, and has what is told of the untouched images.
+    `told`: figures of the untouched images that another evaluation of the two has given already.
     """
     names = [name for name in perturbations(first.first) if name in perturbations(second.first)]
     families = {name: perturbations(first.first)[name].family for name in names}
+    names += _of_sequences(first.first, second.first)
     looked = tuple(name for name in gauges(first.first) if name in gauges(second.first))
     primary = first.first.record.settings.primary
     one, two = ([_summary(run, looked) for run in side.runs] for side in (first, second))
@@ -74,8 +74,9 @@ def paired(first: Side, second: Side, *, again: bool = False) -> Paired:
     for name in (None, *names):
         figures = [_collected(run.under(name) if name else run.untouched()) for run in (*one, *two)]
         known = [part for part in figures if part is not None]
-        if again and name is None:
-            known = [part.take([row for row, key in enumerate(part.keys) if key.quantity not in _UNTOUCHED])
+        known = [_recorded(part, first.first) for part in known]
+        if name is None:
+            known = [part.take([row for row, key in enumerate(part.keys) if key not in told])
                      for part in known]  # fmt: skip
         if len(known) < len(figures):
             continue
@@ -92,6 +93,20 @@ def paired(first: Side, second: Side, *, again: bool = False) -> Paired:
         runs = [Figures.concat(own) for own in kept]
         overall = (*relative_errors(runs[: len(one)], runs[len(one) :]), *overall)
     return Paired(tuple(found), profile, overall)
+
+
+def _of_sequences(first: RunRecord, second: RunRecord) -> list[str]:
+    """What both tables have rows of though no severity of it was tried: sequences."""
+    tried = {*perturbations(first), *perturbations(second)}
+    return [one for one in first.samples.perturbations if one in second.samples.perturbations and one not in tried]
+
+
+def _recorded(figures: Figures, run: RunRecord) -> Figures:
+    """Those that the record of an evaluation tells; all of continuity's."""
+    if run.evaluation == "continuity":
+        return figures
+    told = {estimate.key for estimate in run.record.estimates}
+    return figures.take([row for row, key in enumerate(figures.keys) if tuple(key) in told])
 
 
 def _kept(key: Key, primary: str) -> bool:

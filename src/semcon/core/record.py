@@ -279,6 +279,7 @@ class Record(Plain):
         settings = {
             "perturbations": one.perturbations, "gauges": one.gauges, "inert": one.inert, "worst": None,
             "evaluation_version": one.version, "critical": critical,
+            "draws": one.settings.get("draws", 1), "gradient_norm": False,
         }  # fmt: skip
         return self.model_copy(update={
             "estimates": one.estimates, "profile": (), "gallery": (), "verdict": one.verdict, "evaluations": (),

@@ -15,8 +15,9 @@ from semcon.attacking.eps import eps_ladder
 from semcon.attacking.goal import gives_probabilities
 from semcon.attacking.masking import doubts
 from semcon.attacking.suspect import Suspect
+from semcon.core.errors import SemconError
 from semcon.core.intervals import wilson
-from semcon.core.record import Finding, PerturbationRecord
+from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting
@@ -97,6 +98,8 @@ class Adversarial(Evaluation):
         """As it is. Errors: `MissingPackageError` where AutoAttack is asked for and not installed."""
         if self.autoattack:
             need()
+            if not subject.differentiable:
+                raise SemconError("AutoAttack needs gradients, and none reaches the image through this model")
         return self
 
     def passes(self, subject: Subject) -> float:
@@ -119,6 +122,10 @@ class Adversarial(Evaluation):
         parts = (SampleTable.concat(list(fitting(batch, work, progress.say))) for batch in read(left_of(index, skip)))
         with progress.task("adversarial", total=total * len(index.ids), done=total * len(skip)):
             keep_often(parts, keep)
+
+    def tells(self, estimate: Estimate, table: SampleTable) -> bool:
+        """With labels images that are wrong from the start are not attacked: no worst case of their flips is known."""
+        return not (table.labelled and estimate.draws == "worst" and estimate.quantity in ("flip", "confidence_drop"))
 
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """The robust accuracy in a sentence, and every doubt about it."""

@@ -153,5 +153,5 @@ def heat_map(table: SampleTable, waves: Waves) -> npt.NDArray[np.float64]:
         wave = waves.same(int(row), int(column))
         before = counts.get(wave, (0, 0))
         counts[wave] = before[0] + wrong, before[1] + tried
-    errors = {wave: without + wrong / tried for wave, (wrong, tried) in counts.items()}
+    errors = {wave: min(1.0, max(0.0, without + wrong / tried)) for wave, (wrong, tried) in counts.items()}
     return np.array([[errors.get(waves.same(row, column), np.nan) for column in waves.columns] for row in waves.rows])

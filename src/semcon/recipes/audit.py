@@ -129,7 +129,7 @@ def audit(
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
-        "evaluate": evaluate.split(",") if isinstance(evaluate, str) else tuple(evaluate),
+        "evaluate": [one.strip() for one in evaluate.split(",")] if isinstance(evaluate, str) else tuple(evaluate),
         "eps": _sizes(eps), "autoattack": autoattack,
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,

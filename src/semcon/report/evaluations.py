@@ -20,7 +20,7 @@ _TITLES = {
 }  # fmt: skip
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
 _LISTENING = ("frequency", "shortcut")
-_UNTOUCHED = ("accuracy", "gradient_norm")
+_UNTOUCHED = ("accuracy",)
 HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "representation", "quantity", "mean", "low", "high")
 
 
