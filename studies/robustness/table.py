@@ -54,7 +54,8 @@ def cell(row: Row | None) -> str:
     if row is None or row[6] is None:
         return "–"
     value, low, high = row[6:9]
-    ends = "" if low is None or high is None else f" [{low:+.3g}, {high:+.3g}]"
+    told = ["unbounded" if end is None else f"{end:+.3g}" for end in (low, high)]
+    ends = "" if low is None and high is None else f" [{told[0]}, {told[1]}]"
     text = f"{value:+.3g}{ends}"
     return f"**{text}**" if low is not None and high is not None and (low > 0 or high < 0) else text
 
