@@ -5,7 +5,7 @@
 DATA: the folder with `weights/cifar10` and `cifar10/test.parquet`. L-inf, eps 2/255, first test images, true labels.
 PGD-20: 20 steps, one restart. Best: 50 steps, five restarts. AutoAttack (`pip install pyautoattack`): the standard one.
 Findings: what the evaluation says of the first 64 images over sizes 0.5 to 8/255, for the five and for networks whose
-gradients are masked. The file is written after every part, AutoAttack's last.
+gradients are masked. The file is written after every part, AutoAttack's last; parts that it holds are not run again.
 """
 
 from __future__ import annotations
@@ -156,13 +156,18 @@ def main() -> None:
     for name, (weights, mean, std) in NETWORKS.items():
         built = parse_model(f"file:{folder}/models.py:{name}", str(folder / f"{weights}.safetensors")).build()
         subjects[name] = images.subject(built, mean, std, name)
-    result: dict[str, Any] = {
+    result: dict[str, Any] = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {
         "what": "accuracy under L-inf attacks of eps 2/255, Wilson intervals; findings on the first 64 images",
         "environment": environment(torch.device("cpu")), "images": given.images, "stated_pgd_20": STATED,
         "networks": {}, "masked": {},
     }  # fmt: skip
 
+    if result["images"] != given.images:
+        parser.error(f"{given.out} is of {result['images']} images, not {given.images}")
+
     def keep(part: str, name: str, key: str, work: Callable[[], Any]) -> None:
+        if key in result[part].get(name, {}):
+            return
         began = time.perf_counter()
         result[part].setdefault(name, {})[key] = work()
         result[part][name][f"{key}_seconds"] = round(time.perf_counter() - began, 1)
