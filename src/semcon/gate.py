@@ -28,7 +28,8 @@ QUANTITIES = (
     "within_class_change",
 )  # fmt: skip
 ATTEMPTS = (
-    "autoattack_linf", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf", "square_linf",
+    "autoattack_linf", "color_jitter_attack", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf",
+    "rotation_translation_attack", "square_linf",
 )  # fmt: skip
 """What evaluations try that is no perturbation of its own."""
 DOUBTS = (

@@ -10,9 +10,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PAIRS = ("augmentation minus standard", "continuous minus standard", "continuous minus augmentation")
-ATTACKED = ("pgd_linf", "pgd_l2", "color_jitter", "rotation_translation")
+ATTACKED = ("pgd_linf", "pgd_l2", "color_jitter_attack", "rotation_translation_attack")
 SHOWN = {
-    "pgd_linf": (0.5, 2, 4, 8), "pgd_l2": (128,), "color_jitter": (0.2,), "rotation_translation": (10,),
+    "pgd_linf": (0.5, 2, 4, 8), "pgd_l2": (128,),
+    "color_jitter_attack": (0.2,), "rotation_translation_attack": (10,),
     "low_pass": (0.65,), "high_pass": (0.35,), "fourier_noise": (0.1875, 0.4375, 0.8125), "patch_shuffle": (4,),
     "grayscale": (1,), "silhouette": (1,), "background_swap": (1,),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from semcon.attacking.ascent import Climb, Reached
-from semcon.attacking.curve import Curve, Draws, Gradient, climb_ladder, narrow
+from semcon.attacking.curve import Curve, Draws, Fallen, Gradient, narrow, search_ladder
 from semcon.attacking.goal import Goal, by_margin, margin
 from semcon.attacking.space import Space
 from semcon.attacking.square import Square
@@ -39,7 +39,7 @@ def attacked(name: str, scores: Any, x: Tensor, topple: Any, rounds: int = 0, se
     with torch.no_grad():
         clean = scores(x)
     goal, draws = Goal(scores, clean.argmax(1)), Draws(load("perturbations", name)(), Keys(IDS, seed, 0, name), x)
-    curve, unit = climb_ladder(x, goal, clean, LADDERS[name], topple=topple, draws=draws)
+    curve, unit = search_ladder(x, goal, clean, LADDERS[name], topple=topple, draws=draws)
     return curve, narrow(curve, unit, x, goal, LADDERS[name], topple=topple, draws=draws, rounds=rounds)
 
 
@@ -93,11 +93,41 @@ def test_the_ladder_never_falls(name: str) -> None:
         assert bool(scores.isfinite().all())
 
 
+def test_a_ladder_is_bisected() -> None:
+    """Oracle: who stands on seven rungs is attacked on three: 2, 8 and 16. Below 2 its copy is made smaller, above it stays."""
+    sizes: list[float] = []
+
+    def nothing(space: Space, goal: Goal, reached: Reached, draws: Draws) -> None:
+        sizes.append(float(space.severity.unique()))
+        reached.update(torch.arange(N), reached.unit, goal.scores(space.copy(reached.unit)), goal.leave)
+
+    curve, _ = attacked("linf", model(1e-6 * linear() + torch.tensor([[1.0], [-1.0]])), images() + 0.4, nothing)
+    assert sizes == [2.0, 8.0, 16.0]
+    assert bool(curve.critical.isinf().all())
+    assert len({float(scores[0, 0]) for scores in curve.scores[:4]}) == 4
+    assert all(torch.equal(scores, curve.scores[3]) for scores in curve.scores[4:])
+
+
+def test_what_is_known_to_topple_bounds_the_search() -> None:
+    """An attack that finds nothing leaves what a copy at the third rung has shown."""
+    scores, x = model(linear()), images()
+    clean = scores(x)
+    draws = Draws(load("perturbations", "linf")(), Keys(IDS, 0, 0, "a"), x)
+    known = Fallen.none(draws(0), clean, 7)
+    known.note(3, draws(0), -clean, Goal(scores, clean.argmax(1)))
+    curve, _ = search_ladder(
+        x, Goal(scores, clean.argmax(1)), clean, LADDERS["linf"], topple=lambda *_: None, draws=draws, known=known
+    )
+    assert curve.critical.tolist() == [1.0] * N
+    assert torch.equal(curve.scores[2], -clean)
+    assert torch.equal(curve.scores[6], -clean)
+
+
 def test_images_that_are_wrong_fall_at_0() -> None:
     scores, x = model(linear()), images()
     clean = scores(x)
     draws = Draws(load("perturbations", "linf")(), Keys(IDS, 0, 0, "a"), x)
-    curve, _ = climb_ladder(x, Goal(scores, 1 - clean.argmax(1)), clean, (1.0,), topple=Gradient(2, 1), draws=draws)
+    curve, _ = search_ladder(x, Goal(scores, 1 - clean.argmax(1)), clean, (1.0,), topple=Gradient(2, 1), draws=draws)
     assert curve.critical.tolist() == [0.0] * N
     assert torch.equal(curve.scores[0], clean)
 
@@ -154,12 +184,12 @@ def test_draws_belong_to_the_image() -> None:
     network, x = network.double().requires_grad_(False), images(0.2).double().clamp(0, 1)
     clean = network(x)
     draws = Draws(load("perturbations", "linf")(), Keys(IDS, 0, 0, "a"), x)
-    whole, _ = climb_ladder(
+    whole, _ = search_ladder(
         x, Goal(network, clean.argmax(1)), clean, LADDERS["linf"], topple=Gradient(8, 2), draws=draws
     )
     for i in (0, 5, N - 1):
         row = torch.tensor([i])
-        alone, _ = climb_ladder(
+        alone, _ = search_ladder(
             x[row], Goal(network, clean[row].argmax(1)), clean[row], LADDERS["linf"], topple=Gradient(8, 2),
             draws=draws.of(row),
         )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semcon.attacking.curve import Draws, Gradient, climb_ladder
+from semcon.attacking.curve import Draws, Gradient, search_ladder
 from semcon.attacking.goal import Goal, Scores, gives_probabilities, of_probabilities
 from semcon.attacking.masking import doubts, transfer
 from semcon.attacking.suspect import Suspect, guided
@@ -46,7 +46,7 @@ def suspect(scores: Scores) -> Suspect:
         clean = scores(X)
     ids = torch.arange(N) + 100
     draws = Draws(load("perturbations", "linf")(), Keys(ids, 0, 0, "pgd_linf"), X)
-    curve, _ = climb_ladder(X, Goal(scores, clean.argmax(1)), clean, SIZES, topple=Gradient(10, 1), draws=draws)
+    curve, _ = search_ladder(X, Goal(scores, clean.argmax(1)), clean, SIZES, topple=Gradient(10, 1), draws=draws)
     return Suspect(scores, X, clean.argmax(1), ids, curve.critical, SIZES)
 
 

@@ -61,7 +61,7 @@ def test_robust_accuracy_is_that_of_the_smallest_sizes() -> None:
         for one in summarise(table)
         if (one.quantity, one.draws, one.subset) == ("accuracy", "worst", "all")
     }
-    for name in ("pgd_linf", "pgd_l2", "rotation_translation"):
+    for name in ("pgd_linf", "pgd_l2", "rotation_translation_attack"):
         rows = table.rows.filter((pl.col("perturbation") == name) & (pl.col("draws") == "critical"))
         critical = rows["critical"].fill_null(float("inf")).to_numpy()
         assert sorted(rows.filter(pl.col("critical") == 0)["position"].to_list()) == sorted(wrong)
@@ -75,7 +75,7 @@ def test_robust_accuracy_is_that_of_the_smallest_sizes() -> None:
 
 def test_the_worst_case_is_never_milder_than_random_draws() -> None:
     table, _ = measured(network(), None)
-    rows = table.rows.filter(pl.col("perturbation") == "rotation_translation").join(
+    rows = table.rows.filter(pl.col("perturbation") == "rotation_translation_attack").join(
         table.images.select("position", clean="prediction"), on="position"
     )
     flips = rows.group_by("draws", "severity", "position").agg(flip=(pl.col("prediction") != pl.col("clean")).any())
@@ -97,7 +97,7 @@ def test_a_black_box_is_attacked_by_its_scores_and_told_so() -> None:
             return inner(x)
 
     table, conclusion = measured(box, None, queries=60)
-    assert set(table.perturbations) == {"square_linf", "rotation_translation"}
+    assert set(table.perturbations) == {"square_linf", "rotation_translation_attack"}
     by_gradient, _ = measured(inner, None)
     sizes = [
         one.rows.filter((pl.col("perturbation") == name) & (pl.col("draws") == "critical")).sort("position")["critical"]

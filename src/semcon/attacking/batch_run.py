@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semcon.attacking.attempt import Attempt
 from semcon.attacking.autoattack import autoattack
-from semcon.attacking.curve import Draws, Gradient, Topple, climb_ladder, narrow
+from semcon.attacking.curve import Draws, Fallen, Gradient, Topple, narrow, search_ladder
 from semcon.attacking.goal import Goal, Scores, by_cross_entropy, gives_probabilities, of_probabilities
 from semcon.attacking.space import Space
 from semcon.attacking.square import Square
@@ -71,17 +71,18 @@ class BatchRun:
         """All rows of the batch."""
         ways = {"fgsm_linf": self._one_step, "autoattack_linf": self._reference}
         for attempt in attempts:
-            ways.get(attempt.name, self._climb)(attempt)
+            ways.get(attempt.name, self._search)(attempt)
             self.advance(attempt.passes * len(self.x))
         return SampleTable(self._images(), self.rows.frame(), ())
 
-    def _climb(self, attempt: Attempt) -> None:
+    def _search(self, attempt: Attempt) -> None:
         settings = self.settings
         draws = Draws(attempt.perturbation, Keys(self.ids, settings.seed, 0, attempt.name), self.x)
-        if attempt.perturbation.family != "additive_ball":
-            self._random(attempt, draws)
+        known = None if attempt.perturbation.family == "additive_ball" else self._random(attempt, draws)
         topple, shorter = settings.topple(attempt, gradients=self.subject.differentiable)
-        curve, unit = climb_ladder(self.x, self.goal, self.clean, attempt.ladder, topple=topple, draws=draws)
+        curve, unit = search_ladder(
+            self.x, self.goal, self.clean, attempt.ladder, topple=topple, draws=draws, known=known
+        )
         for eps, scores in zip(attempt.ladder, curve.scores, strict=True):
             self._row(attempt, eps, scores)
         critical = narrow(
@@ -90,13 +91,16 @@ class BatchRun:
         self.rows.critical(attempt.name, critical, attempt.ladder[-1])
 
     @torch.no_grad()
-    def _random(self, attempt: Attempt, draws: Draws) -> None:
+    def _random(self, attempt: Attempt, draws: Draws) -> Fallen:
         """The same severities at random."""
+        fallen = Fallen.none(draws(0), self.clean, len(attempt.ladder))
         for number in range(self.settings.draws):
             unit = draws(number)
-            for severity in attempt.ladder:
+            for rung, severity in enumerate(attempt.ladder, start=1):
                 scores = self.goal.scores(attempt.perturbation(self.x, unit, severity))
                 self._row(attempt, severity, scores, draw=number)
+                fallen.note(rung, unit, scores, self.goal)
+        return fallen
 
     def _one_step(self, attempt: Attempt) -> None:
         """FGSM: the sign of the untouched image's gradient, at each size."""

@@ -1,7 +1,7 @@
 """A whole curve over severities, and the smallest one that topples each image.
 
-An image toppled at a severity is toppled at every larger one, since the copy lies in the larger box or ball: so the
-ladder is climbed from below, with the images still standing only, each from the best copy of the rung before.
+An image toppled at a severity is toppled at every larger one, since the copy lies in the larger box or ball: so a
+bisection over the ladder finds for each image the rung at which it falls.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from semcon.attacking.ascent import SHRINK, Climb, Reached
-from semcon.attacking.goal import LOSSES, Goal
+from semcon.attacking.goal import LOSSES, Goal, left
 from semcon.attacking.space import Space, select
 from semcon.core.concepts import Perturbation, Unit
 from semcon.keyed import Keys
@@ -49,6 +49,31 @@ class Curve:
 
     critical: Tensor
     scores: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Fallen:
+    """Copies that toppled images before a search: `rung` (B,), from 1, one more than there are where none is known.
+
+    `unit`: their parameters, anything where none is known; `scores` (B, K): those of the copies.
+    """
+
+    rung: Tensor
+    unit: Unit
+    scores: Tensor
+
+    @classmethod
+    def none(cls, unit: Unit, clean: Tensor, rungs: int) -> Fallen:
+        """Nobody has. `clean`: scores of the untouched images."""
+        rung = torch.full(clean.shape[:1], rungs + 1, device=clean.device)
+        return cls(rung, {name: value.clone() for name, value in unit.items()}, clean.clone())
+
+    def note(self, rung: int, unit: Unit, scores: Tensor, goal: Goal) -> None:
+        """What was seen of all images at a rung."""
+        rows = torch.nonzero(left(scores, goal.leave) & (rung < self.rung)).flatten()
+        self.rung[rows], self.scores[rows] = rung, scores[rows]
+        for name, own in self.unit.items():
+            own[rows] = unit[name][rows]
 
 
 @dataclass(frozen=True)
@@ -92,35 +117,58 @@ class Gradient:
 
 
 @torch.no_grad()
-def climb_ladder(
+def search_ladder(
     x: Tensor, goal: Goal, clean: Tensor, ladder: Sequence[float], *, topple: Topple, draws: Draws,
+    known: Fallen | None = None,
 ) -> tuple[Curve, Unit]:  # fmt: skip
     """The curve of a batch, and the parameters that each image fell with, or came nearest with.
 
-    `clean`: scores (B, K) of the untouched images; those that are wrong already fall at 0.
+    By bisection: an image is attacked in the middle of the rungs that are left to it, from its own best copy, until it
+    has fallen at one rung and stood at the one before. `clean`: scores (B, K) of the untouched images; those that are
+    wrong already fall at 0. `known`: what topples images already.
     """
-    critical = torch.where(clean.argmax(1) != goal.leave, 0.0, torch.inf)
-    carried, nearest = draws(0), clean.clone()
-    per_rung: list[Tensor] = []
-    for number, rung in enumerate(ladder):
-        rows = torch.nonzero(critical.isinf()).flatten()
-        if len(rows):
-            space, part = Space(draws.perturbation, x[rows], x.new_full((len(rows),), rung)), goal.of(rows)
-            reached = Reached.nowhere(select(carried, rows), clean.shape[1])
-            if number:
-                _again(space, part, reached, space.rescaled(reached.unit, x.new_full((len(rows),), ladder[number - 1])))
-            topple(space, part, reached, draws.of(rows))
-            carried = {name: value.index_copy(0, rows, reached.unit[name]) for name, value in carried.items()}
-            critical[rows[reached.fallen]] = rung
-            nearest[rows] = reached.scores
-        per_rung.append(nearest.clone())
-    return Curve(critical, tuple(per_rung)), carried
+    rungs, end = x.new_tensor((0.0, *ladder)), len(ladder) + 1
+    known = known or Fallen.none(draws(0), clean, len(ladder))
+    wrong, low = clean.argmax(1) != goal.leave, torch.zeros_like(known.rung)
+    high, toppled = torch.where(wrong, low, known.rung), torch.where(wrong[:, None], clean, known.scores)
+    seen, carried = clean.repeat(len(ladder), 1, 1), known.unit
+    size = torch.where(high < end, rungs[high.clamp(max=len(ladder))], 0.0)
+    while len(rows := torch.nonzero(high - low > 1).flatten()):
+        rung = (low + high)[rows] // 2
+        space, part = Space(draws.perturbation, x[rows], rungs[rung]), goal.of(rows)
+        reached = Reached.nowhere(select(carried, rows), clean.shape[1])
+        _again(space, part, reached, torch.nonzero(size[rows]).flatten(), size[rows])
+        topple(space, part, reached, draws.of(rows))
+        seen[rung - 1, rows] = reached.scores
+        for lower in range(1, end):  # what the best copy does at the rungs that are passed over
+            between = torch.nonzero(~reached.fallen & (low[rows] < lower) & (lower < rung)).flatten()
+            if len(between):
+                tried = Space(space.perturbation, space.x[between], rungs[lower].expand(len(between)))
+                unit = tried.rescaled(select(reached.unit, between), rungs[rung[between]])
+                scores = part.scores(tried.copy(unit))
+                seen[lower - 1, rows[between]] = scores
+                fell = left(scores, part.leave[between])
+                down = between[fell]
+                reached.update(down, select(unit, fell), scores[fell], part.leave[down])
+                rung[down] = lower
+        news = reached.fallen | (high[rows] == end)
+        places, fallen = rows[news], rows[reached.fallen]
+        carried = {name: value.index_copy(0, places, reached.unit[name][news]) for name, value in carried.items()}
+        size[places] = rungs[rung[news]]
+        toppled[fallen], high[fallen] = reached.scores[reached.fallen], rung[reached.fallen]
+        standing = rows[reached.standing]
+        low[standing] = rung[reached.standing]
+    critical = torch.cat((rungs, rungs.new_tensor([torch.inf])))[high]
+    scores = [torch.where((high <= number)[:, None], toppled, own) for number, own in enumerate(seen, start=1)]
+    return Curve(critical, tuple(scores)), carried
 
 
-def _again(space: Space, goal: Goal, reached: Reached, unit: Unit) -> None:
-    """A known copy as the first candidate; its scores are worked out anew."""
-    rows = torch.arange(len(unit[next(iter(unit))]), device=space.x.device)
-    reached.update(rows, unit, goal.scores(space.copy(unit)), goal.leave)
+def _again(space: Space, goal: Goal, reached: Reached, rows: Tensor, size: Tensor) -> None:
+    """The known copies of the images `rows` (M,), of severities `size` (B,), as first candidates at this severity."""
+    if len(rows):
+        part = space.of(rows)
+        unit = part.rescaled(select(reached.unit, rows), size[rows])
+        reached.update(rows, unit, goal.scores(part.copy(unit)), goal.leave[rows])
 
 
 @torch.no_grad()
@@ -141,9 +189,8 @@ def narrow(
     goal, unit, x, draws = goal.of(rows), select(unit, rows), x[rows], draws.of(rows)
     for _ in range(rounds):
         tried = Space(draws.perturbation, x, (low + high) / 2)
-        start = tried.rescaled(unit, high)
-        reached = Reached.nowhere(start, curve.scores[0].shape[1])
-        _again(tried, goal, reached, start)
+        reached = Reached.nowhere(unit, curve.scores[0].shape[1])
+        _again(tried, goal, reached, torch.arange(len(high), device=x.device), high)
         topple(tried, goal, reached, draws)
         fell = reached.fallen
         high, low = torch.where(fell, tried.severity, high), torch.where(fell, low, tried.severity)

@@ -51,7 +51,7 @@ class Adversarial(Evaluation):
     """
 
     question: ClassVar[str] = "How small a change, chosen against the model, makes it err?"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ()
 
     seed: int = 0
@@ -177,7 +177,7 @@ class Adversarial(Evaluation):
         method = f"best of {samples}" + (f", then {climb}" if gradients else "")
         for name, ladder in (("color_jitter", self.color_jitter), ("rotation_translation", self.rotation_translation)):
             cost = self.draws * len(ladder) + self._cost(samples + climbed * gradients, ladder)
-            attempts.append(Attempt(name, name, ladder, method, cost))
+            attempts.append(Attempt(f"{name}_attack", name, ladder, method, cost))
         if gradients:
             attempts.append(
                 Attempt("autoattack_linf", "linf", self.autoattack, "standard", AUTOATTACK * len(self.autoattack))
@@ -185,8 +185,8 @@ class Adversarial(Evaluation):
         return [attempt for attempt in attempts if attempt.ladder]
 
     def _cost(self, once: float, ladder: tuple[float, ...]) -> float:
-        """Passes per image of climbing a ladder, and of the bisections."""
-        return SHARE * (once * len(ladder) + self.rounds * once / max(1, self.restarts) / 2)
+        """Passes per image of bisections: over the ladder, and between two rungs."""
+        return SHARE * (once * len(ladder).bit_length() + self.rounds * once / max(1, self.restarts) / 2)
 
 
 def _standing(table: SampleTable, attack: str, eps: float) -> str:
