@@ -35,10 +35,12 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(54, 3))
 
 
-def measured(model: Any, labels: Sequence[int] | None, **settings: Any) -> tuple[SampleTable, Conclusion]:
+def measured(
+    model: Any, labels: Sequence[int] | None, images: Any = IMAGES, **settings: Any
+) -> tuple[SampleTable, Conclusion]:
     subject = Subject(model, name="net", canvas=Canvas(SIDE, SIDE))
     evaluation = Adversarial(gradients=subject.differentiable, **(FEW | settings))
-    data = Arrays(IMAGES, labels)
+    data = Arrays(images, labels)
     found = scan(data, workers=1)
 
     def read(rows: Sequence[int]) -> Any:
@@ -48,7 +50,7 @@ def measured(model: Any, labels: Sequence[int] | None, **settings: Any) -> tuple
     index = Index(found.ids, found.labels)
     evaluation.run(subject, index, read, skip=set(), keep=kept.append, progress=Silent())
     table = SampleTable.concat(kept)
-    return table, evaluation.conclude(subject, table, Batch.concat(list(read(range(N)))))
+    return table, evaluation.conclude(subject, table, Batch.concat(list(read(range(len(images))))))
 
 
 def test_robust_accuracy_is_that_of_the_smallest_sizes() -> None:
@@ -81,6 +83,14 @@ def test_the_worst_case_is_never_milder_than_random_draws() -> None:
     flips = rows.group_by("draws", "severity", "position").agg(flip=(pl.col("prediction") != pl.col("clean")).any())
     both = flips.pivot(on="draws", index=["severity", "position"], values="flip")
     assert not both.filter(pl.col("random") & ~pl.col("worst_flip")).height
+
+
+def test_copies_of_an_image_make_nothing_surer() -> None:
+    """Oracle: the sentence on robust accuracy says the same of every image four times."""
+    labels = [i % 3 for i in range(6)]
+    _, once = measured(network(), labels, IMAGES[:6])
+    _, often = measured(network(), labels * 4, np.concatenate([IMAGES[:6]] * 4))
+    assert once.verdict == often.verdict
 
 
 def test_without_labels_the_untouched_class_is_attacked() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from semcon import __version__
 from semcon.auditing.gallery import Gallery
@@ -24,6 +25,7 @@ from semcon.evaluating import Conclusion, Evaluation, Looked, TrialEvaluation
 from semcon.evidence import Evidence, in_order, run_checks
 from semcon.labelling import check_names
 from semcon.loading import Batch, Scan
+from semcon.measuring.fitting import on_as_many_as_fit
 from semcon.measuring.plan import PRIMARY
 from semcon.partial import PartialRun
 from semcon.progress import Progress
@@ -51,7 +53,9 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     families = {one.name: one.family for one in main.evaluation.attempts()}
     continuity = main.name == "continuity"
     rows = profile(main.table, families, seed=request.seed, primary=PRIMARY) if continuity else []
-    others = [_concluded(one, subject, probe, request.seed, names) for one in measured if one.name != "continuity"]
+    others = [
+        _concluded(one, subject, probe, request.seed, names, progress) for one in measured if one.name != "continuity"
+    ]
     plan = main.evaluation.plan if isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(
         Evidence(
@@ -133,11 +137,11 @@ def _measured(
 
 
 def _concluded(
-    one: _Measured, subject: Subject, probe: Batch, seed: int, names: Sequence[str]
+    one: _Measured, subject: Subject, probe: Batch, seed: int, names: Sequence[str], progress: Progress
 ) -> tuple[EvaluationRecord, Conclusion]:
     """What the record keeps of an evaluation besides continuity."""
     began = time.perf_counter()
-    conclusion = _conclusion(one, subject, probe)
+    conclusion = _conclusion(one, subject, probe, progress)
     every = summarise(one.table, seed=seed, primary=PRIMARY, class_names=names)
     told = [estimate for estimate in every if one.evaluation.tells(estimate, one.table)]
     record = EvaluationRecord(
@@ -151,10 +155,11 @@ def _concluded(
     return record, conclusion
 
 
-def _conclusion(one: _Measured, subject: Subject, probe: Batch) -> Conclusion:
+def _conclusion(one: _Measured, subject: Subject, probe: Batch, progress: Progress) -> Conclusion:
     """What an evaluation says; where it cannot, that is a finding: the rows are there, and a run is not lost for it."""
     try:
-        return one.evaluation.conclude(subject, one.table, probe)
+        work = partial(one.evaluation.conclude, subject, one.table)
+        return on_as_many_as_fit(probe, work, progress.say)
     except Exception as error:
         doubt = Finding(
             code="check-failed", severity="warning",

@@ -16,9 +16,9 @@ from semcon.attacking.goal import gives_probabilities
 from semcon.attacking.masking import doubts
 from semcon.attacking.suspect import Suspect
 from semcon.core.errors import SemconError
-from semcon.core.intervals import wilson
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import load
+from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting
 from semcon.loading import Batch
@@ -130,15 +130,29 @@ class Adversarial(Evaluation):
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """The robust accuracy in a sentence, and every doubt about it."""
         attack = "pgd_linf" if subject.differentiable else "square_linf"
-        standing = ", ".join(f"{_standing(table, attack, eps)} at {eps:g}/255" for eps in self.linf)
-        told = f"Of the images {_untouched(table)} are right when untouched; under {words(attack)} {standing} stay so."
-        kept = f"The class of the untouched image withstands {words(attack)} in {standing}."
-        verdict = [told if table.labelled else kept]
+        verdict = [self._sentence(table, attack)]
         if gives_probabilities(subject, probe.x[:1].to(subject.device)):
             verdict.append("The outputs are probabilities: the attacks take their logarithm, which undoes the softmax.")
         if not subject.differentiable:
             return Conclusion(tuple(verdict), findings=(_no_gradient(self.queries),))
         return Conclusion(tuple(verdict), findings=tuple(self._doubts(subject, table, probe)))
+
+    def _sentence(self, table: SampleTable, attack: str) -> str:
+        """The robust accuracy as the estimates have it; without labels the share that keeps its class."""
+        summary = Summary(table, self.seed, only=(), subsets="all")
+        quantity = "accuracy" if table.labelled else "flip"
+        found = {
+            one.severity: one
+            for figures in summary.cells(attack)
+            for one in to_estimates(figures)
+            if (one.quantity, one.draws) == (quantity, "worst")
+        }
+        shares = [(eps, _share(found[eps], stay=table.labelled)) for eps in self.linf]
+        standing = ", ".join(f"{share} at {eps:g}/255" for eps, share in shares)
+        if not table.labelled:
+            return f"The class of the untouched image withstands {words(attack)} in {standing}."
+        untouched = _share(to_estimates(next(summary.untouched()))[0], stay=True)
+        return f"Of the images {untouched} are right when untouched; under {words(attack)} {standing} stay so."
 
     def _doubts(self, subject: Subject, table: SampleTable, probe: Batch) -> list[Finding]:
         found = table.rows.filter((pl.col("perturbation") == "pgd_linf") & (pl.col("draws") == "critical"))
@@ -189,22 +203,11 @@ class Adversarial(Evaluation):
         return SHARE * (once * len(ladder).bit_length() + self.rounds * once / max(1, self.restarts) / 2)
 
 
-def _standing(table: SampleTable, attack: str, eps: float) -> str:
-    """The share of the images that withstand an attack at a size, with its interval."""
-    rows = table.joined().filter((pl.col("perturbation") == attack) & (pl.col("severity") == eps))
-    own = pl.coalesce("label", "clean_prediction")
-    return _share(rows.filter(pl.col("draws") == "worst_flip").select((pl.col("prediction") == own).alias("right")))
-
-
-def _untouched(table: SampleTable) -> str:
-    return _share(table.images.select((pl.col("prediction") == pl.coalesce("label", "prediction")).alias("right")))
-
-
-def _share(right: pl.DataFrame) -> str:
-    """`62 % [58 %, 66 %]` of one column of truth values."""
-    share, n = float(right["right"].mean() or 0), len(right)  # pyright: ignore[reportArgumentType]
-    low, high = wilson(share, float(n))
-    return f"{percent(share)} [{percent(float(low))}, {percent(float(high))}]"
+def _share(one: Estimate, *, stay: bool) -> str:
+    """`62 % [58 %, 66 %]`; where they do not `stay`, of the rest."""
+    ends = [one.mean or 0, one.low or 0, 1 if one.high is None else one.high]
+    mean, low, high = ends if stay else (1 - ends[0], 1 - ends[2], 1 - ends[1])
+    return f"{percent(mean)} [{percent(low)}, {percent(high)}]"
 
 
 def _no_gradient(queries: int) -> Finding:
