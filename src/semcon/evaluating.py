@@ -82,6 +82,14 @@ class Evaluation(ABC):
     def passes(self, subject: Subject) -> float:
         """Forward passes per image, a backward pass counted as two: what the time estimate rests on."""
 
+    def rehearsal(self) -> Self | None:
+        """What is made on a few images to see how long an image takes; None where `passes` tells it well enough."""
+        return None
+
+    def closing(self) -> float:
+        """Forward passes that `conclude` takes in all."""
+        return 0.0
+
     @abstractmethod
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """What the rows' column `perturbation` may hold."""

@@ -94,7 +94,7 @@ def test_the_ladder_never_falls(name: str) -> None:
 
 
 def test_a_ladder_is_bisected() -> None:
-    """Oracle: who stands on seven rungs is attacked on three: 2, 8 and 16. Below 2 its copy is made smaller, above it stays."""
+    """Oracle: who stands on seven rungs is attacked at 2, 8 and 16; its copy is made smaller below 2."""
     sizes: list[float] = []
 
     def nothing(space: Space, goal: Goal, reached: Reached, draws: Draws) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -12,27 +12,80 @@ from torch import Tensor
 from semcon.evaluating import Evaluation, TrialEvaluation
 from semcon.keyed import Keys
 from semcon.loading import Batch, Scan
-from semcon.measuring.fitting import fitting
+from semcon.measuring.fitting import fitting, nothing
+from semcon.measuring.references import Index
+from semcon.progress import Silent
 from semcon.report.numbers import counted, words
 from semcon.subject import Subject
 
+REHEARSED = 16  # images that an evaluation is timed on
+LONG = 2.0  # seconds of one image from which on one is enough
 
-def seconds_per_image(subject: Subject, evaluation: Evaluation, batch: Batch) -> float:
-    """What an image will take: the model's passes and every perturbation, each timed on a few images."""
-    plan = evaluation.plan if isinstance(evaluation, TrialEvaluation) else None
-    layers = plan.layers if plan else ()
 
-    @torch.no_grad()
-    def seconds(part: Batch) -> float:
-        x, ids, context = part.x.to(subject.device), part.ids.to(subject.device), part.context(subject.device)
-        total = evaluation.passes(subject) * _timed(lambda: subject.view(x, layers).logits, repeats=3)
-        for trial in plan.trials if plan else ():
-            unit = trial.perturbation.sample(Keys(ids, plan.seed if plan else 0, 0, trial.name), x)
-            copies = plan.copies(trial, gradients=subject.differentiable) if plan else 0
-            total += copies * _timed(partial(trial.perturbation, x, unit, trial.severities[-1], context))
-        return total
+def seconds_for(subject: Subject, evaluation: Evaluation, batch: Batch, images: int) -> float:
+    """What so many images will take, each part timed on a few, and what is made of them at the end."""
 
-    return 1.15 * sum(fitting(batch, seconds)) / len(batch.x)
+    def one(part: Batch) -> tuple[float, float]:
+        forward = _forward(subject, evaluation, part)
+        if isinstance(evaluation, TrialEvaluation):
+            return forward, _of_trials(subject, evaluation, part, forward)
+        short = evaluation.rehearsal()
+        if short is None:
+            return forward, evaluation.passes(subject) * forward
+        left_out = evaluation.passes(subject) - short.passes(subject)
+        return forward, _of_rehearsal(subject, short, part) * len(part.x) + left_out * forward
+
+    if not images:
+        return 0.0
+    found = list(fitting(batch, one))
+    forward, total = (sum(part) / len(batch.x) for part in zip(*found, strict=True))
+    return 1.15 * (images * total + evaluation.closing() * forward)
+
+
+@torch.no_grad()
+def _forward(subject: Subject, evaluation: Evaluation, part: Batch) -> float:
+    """Seconds of a forward pass of these images."""
+    layers = evaluation.plan.layers if isinstance(evaluation, TrialEvaluation) else ()
+    x = part.x.to(subject.device)
+    return _timed(lambda: subject.view(x, layers).logits, repeats=3)
+
+
+@torch.no_grad()
+def _of_trials(subject: Subject, evaluation: TrialEvaluation, part: Batch, forward: float) -> float:
+    """Seconds of these images: the plan's passes, every perturbation, and what the evaluation adds to a batch."""
+    x, ids, context = part.x.to(subject.device), part.ids.to(subject.device), part.context(subject.device)
+    plan, gradients = evaluation.plan, subject.differentiable
+    total = plan.passes(gradients=gradients) * forward
+    for trial in plan.trials:
+        unit = trial.perturbation.sample(Keys(ids, plan.seed, 0, trial.name), x)
+        work = partial(trial.perturbation, x, unit, trial.severities[-1], context)
+        total += plan.copies(trial, gradients=gradients) * _timed(work)
+    more = evaluation.more(subject, Silent())
+    if more is not None:
+        few = part.part(slice(REHEARSED))
+        began = time.perf_counter()
+        more(few)
+        total += (time.perf_counter() - began) * len(part.x) / len(few.x)
+    return total
+
+
+def _of_rehearsal(subject: Subject, evaluation: Evaluation, part: Batch) -> float:
+    """Seconds of an image of the evaluation itself: on very few where they take long, for small batches are slow."""
+    seconds = 0.0
+    for images in (1, REHEARSED):
+        few = part.part(slice(images))
+        began = time.perf_counter()
+        evaluation.run(
+            subject, Index(few.ids, few.labels), partial(_these, few), skip=set(), keep=nothing, progress=Silent()
+        )
+        seconds = (time.perf_counter() - began) / len(few.x)
+        if seconds > LONG:
+            break
+    return seconds
+
+
+def _these(batch: Batch, _: Sequence[int]) -> list[Batch]:
+    return [batch]
 
 
 def _timed(work: Callable[[], Tensor], repeats: int = 1) -> float:
@@ -51,8 +104,7 @@ def outlook(subject: Subject, evaluations: Mapping[str, Evaluation], scan: Scan,
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
     images = f"{counted(len(scan.ids), 'image')}{resumed}{bad}"
-    about = "about" if list(evaluations) == ["continuity"] else "at least"
-    return f"{subject.name}: {_looks(evaluations, images)}, on {subject.device}: {about} {minutes}"
+    return f"{subject.name}: {_looks(evaluations, images)}, on {subject.device}: about {minutes}"
 
 
 def _looks(evaluations: Mapping[str, Evaluation], images: str) -> str:

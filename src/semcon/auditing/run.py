@@ -11,7 +11,7 @@ from functools import partial
 from semcon import __version__
 from semcon.auditing.gallery import Gallery
 from semcon.auditing.material import Material, Request
-from semcon.auditing.outlook import outlook, seconds_per_image
+from semcon.auditing.outlook import outlook, seconds_for
 from semcon.auditing.records import data_record, settings_record, subject_record
 from semcon.core.concepts import Dataset
 from semcon.core.errors import keeping
@@ -120,7 +120,7 @@ def _announced(
     few = probe.part(slice(min(32, material.batch_size)))
     images = len(material.scan.ids)
     done = {name: len(folder.parts(name).done()) for name in evaluations}
-    seconds = sum(seconds_per_image(subject, one, few) * (images - done[name]) for name, one in evaluations.items())
+    seconds = sum(seconds_for(subject, one, few, images - done[name]) for name, one in evaluations.items())
     progress.say(outlook(subject, evaluations, material.scan, seconds, min(done.values())))
     return seconds
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import polars as pl
@@ -35,6 +35,7 @@ _STRENGTH: dict[str, dict[str, Any]] = {
     "full": {"steps": 50, "restarts": 5, "rounds": 8, "draws": 10, "samples": 50, "queries": 1000},
 }
 PROBE = 64  # images that the doubts about the numbers are settled on
+CLOSING = 30_000  # forward passes that these take together, roughly
 AUTOATTACK = 5000  # forward passes per image, roughly
 SHARE = 0.5  # of its most passes that an attack takes, roughly: most images fall before
 
@@ -105,6 +106,14 @@ class Adversarial(Evaluation):
     def passes(self, subject: Subject) -> float:
         """About as many as most models need; a model that withstands takes up to twice as many."""
         return 1 + sum(attempt.passes for attempt in self._attempts(subject.differentiable))
+
+    def rehearsal(self) -> Self:
+        """All but AutoAttack, whose small batches take as long as large ones."""
+        return replace(self, autoattack=())
+
+    def closing(self) -> float:
+        """The questions about masked gradients, about."""
+        return CLOSING * self.gradients
 
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """One for every attack."""

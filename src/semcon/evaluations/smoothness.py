@@ -86,6 +86,10 @@ class Smoothness(Evaluation):
         """The plan's."""
         return self.plan.passes(gradients=subject.differentiable)
 
+    def rehearsal(self) -> Self:
+        """Itself."""
+        return self
+
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """The balls, as `l2`, and the paths."""
         balls = (trial_record(self.plan.ball, 1),) if self.radii else ()
