@@ -693,9 +693,16 @@ def test_sizes_of_attacks_are_in_255ths(place, run, tmp_path, flags, told):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sizes_without_attacks_are_refused(place, run, tmp_path):
-    code, _, err = run("audit", place.model, place.data, "--eps", "2", "--out", tmp_path / "run")
-    assert (code, "--evaluate adversarial" in err) == (2, True)
+@pytest.mark.parametrize(("evaluations", "flag", "value", "needed"), [
+    ("continuity", "--eps", "2", "adversarial"), ("frequency", "--perturb", "hue", "continuity"),
+    ("adversarial", "--draws", "3", "continuity"), ("shortcut", "--worst", "search", "continuity"),
+    ("shortcut", "--layers", "0", "continuity"),
+])  # fmt: skip
+def test_a_flag_that_no_evaluation_reads_is_refused(place, run, tmp_path, evaluations, flag, value, needed):
+    asked = ("--evaluate", evaluations, flag, value)
+    code, _, err = run("audit", place.model, place.data, *asked, "--out", tmp_path / "run")
+    assert (code, f"{flag} belongs to the evaluation {needed}" in err) == (2, True), err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):

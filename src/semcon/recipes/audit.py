@@ -154,8 +154,7 @@ def _run(
 
     allowance = settings.allowance
     check_evaluations(settings.evaluate)
-    if "adversarial" not in settings.evaluate and (settings.eps is not None or settings.autoattack):
-        raise SemconError("--eps and --autoattack belong to the evaluation adversarial: --evaluate adversarial")
+    _check_settings(settings)
     built = parse_model(model, settings.weights).build()
     dataset = parse_data(data, allowance.limit)
     limits: dict[str, float] = getattr(dataset, "severity_limits", {})
@@ -181,6 +180,22 @@ def _run(
         return run_audit(subject, dataset, scanned, request, progress)
     finally:
         subject.release()
+
+
+_OF = {
+    "continuity": ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
+    "adversarial": ("eps", "autoattack"),
+}
+"""Settings that one evaluation reads alone."""
+
+
+def _check_settings(settings: AuditRecipe) -> None:
+    """Errors: `SemconError` for a setting that none of the evaluations reads."""
+    for evaluation, names in _OF.items():
+        given = [name for name in names if getattr(settings, name) != AuditRecipe.model_fields[name].default]
+        if given and evaluation not in settings.evaluate:
+            flag = "perturb" if given[0] == "perturbations" else given[0]
+            raise SemconError(f"--{flag} belongs to the evaluation {evaluation}: add it to --evaluate")
 
 
 def check_evaluations(names: Sequence[str]) -> None:
@@ -255,6 +270,8 @@ def _sizes(eps: str | Sequence[float] | float | None) -> tuple[float, ...] | Non
     if eps is None:
         return None
     parts: Sequence[Any] = eps.split(",") if isinstance(eps, str) else [eps] if isinstance(eps, int | float) else eps
+    if not parts:
+        raise SemconError("--eps expects sizes in 1/255 such as 1,2,8, got none")
     try:
         return eps_ladder([float(part) for part in parts])
     except (TypeError, ValueError):
