@@ -33,6 +33,7 @@ ATTEMPTS = (
 )  # fmt: skip
 """What evaluations try that is no perturbation of its own."""
 DOUBTS = (
+    "adversarial-weak-attack",
     "adversarial-without-gradients",
     "gradient-masking-black-box",
     "gradient-masking-large-eps",

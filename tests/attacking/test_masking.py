@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from semcon.attacking.curve import Draws, Gradient, search_ladder
 from semcon.attacking.goal import Goal, Scores, gives_probabilities, of_probabilities
-from semcon.attacking.masking import doubts, transfer
+from semcon.attacking.masking import doubts, restarts, transfer
 from semcon.attacking.suspect import Suspect, guided
 from semcon.core.registry import load
 from semcon.keyed import Keys
@@ -61,6 +62,25 @@ def codes(scores: Scores) -> set[str]:
 
 def test_an_honest_network_is_not_accused() -> None:
     assert codes(honest()) == set()
+
+
+def test_a_short_attack_is_told_from_a_masked_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images said to stand at all sizes fall to restarts, and as many again change nothing: no accusation.
+
+    Where every look at the model is another, they go on falling, and the doubt remains.
+    """
+    monkeypatch.setattr("semcon.attacking.masking.QUESTIONS", (restarts,))
+    one = suspect(honest())
+    (finding,) = doubts(replace(one, critical=torch.where(one.critical < 8, torch.inf, one.critical)))
+    assert (finding.code, finding.severity) == ("adversarial-weak-attack", "warning")
+    network, calls = honest(), torch.Generator().manual_seed(0)
+
+    def luck(x: Tensor) -> Tensor:
+        toss = (torch.rand(len(x), generator=calls) < 0.002).float()[:, None]
+        return network(x).detach() * (1 - 2 * toss) + 0 * network(x)
+
+    (finding,) = doubts(replace(one, scores=luck, critical=torch.full((N,), torch.inf)))
+    assert finding.code == "gradient-masking-restarts"
 
 
 @pytest.mark.parametrize(

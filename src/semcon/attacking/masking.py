@@ -35,8 +35,10 @@ def doubts(suspect: Suspect) -> list[Finding]:
     suspect = suspect.right
     if not len(suspect.x):
         return []
-    found = [question(suspect) for question in QUESTIONS]
-    return [finding for finding in found if finding is not None]
+    found = [finding for question in QUESTIONS if (finding := question(suspect)) is not None]
+    if [finding.code for finding in found] == ["gradient-masking-restarts"]:
+        return [_or_too_short(suspect, found[0])]
+    return found
 
 
 def random_model(suspect: Suspect) -> Finding | None:
@@ -133,6 +135,21 @@ def restarts(suspect: Suspect) -> Finding | None:
     )  # fmt: skip
 
 
+def _or_too_short(suspect: Suspect, doubt: Finding) -> Finding:
+    """A doubt by restarts alone: where as many again change nothing more, the attack was only too short."""
+    asked, topple = _asked(suspect), Gradient(STEPS, MORE)
+    rest = suspect.of(asked[~toppled(suspect.of(asked), suspect.size, topple)])
+    again = int(toppled(rest, suspect.size, topple, first=2000).sum()) if len(rest.x) else 0
+    if again >= FEW:
+        return doubt
+    return Finding(
+        code="adversarial-weak-attack", severity="warning",
+        message=f"{doubt.message.partition(';')[0]}; as many again topple {again} of the {len(rest.x)} left: the "
+        "attack was too short, and nothing else speaks for gradient masking",
+        remedy=f"{UPPER}; raise steps and restarts (--budget standard or full)",
+    )  # fmt: skip
+
+
 QUESTIONS: tuple[Callable[[Suspect], Finding | None], ...] = (
     random_model, zero_gradient, loss_flat, large_eps, black_box, transfer, restarts,
 )  # fmt: skip
@@ -142,18 +159,22 @@ def _beaten(
     suspect: Suspect, code: str, topple: Topple, told: str, remedy: str, scores: Scores | None = None
 ) -> Finding | None:  # fmt: skip
     """Whether an attack topples many of the images that stand at the size that is asked about."""
-    eps = suspect.size
-    standing = torch.nonzero(suspect.critical > eps).flatten()
-    asked = standing[:ASKED]
+    eps, asked = suspect.size, _asked(suspect)
     if len(asked) < FEW:
         return None
+    standing = int((suspect.critical > eps).sum())
     fell = int(toppled(suspect.of(asked), eps, topple, scores).sum())
-    if fell < FEW or fell / len(asked) * len(standing) < SHARE * len(suspect.x):
+    if fell < FEW or fell / len(asked) * standing < SHARE * len(suspect.x):
         return None
     return _finding(
-        code, f"at eps {eps:g}/255 pgd_linf leaves {len(standing)} of {len(suspect.x)} images standing, and {told} "
+        code, f"at eps {eps:g}/255 pgd_linf leaves {standing} of {len(suspect.x)} images standing, and {told} "
         f"topple {fell} of {len(asked)} of those", remedy,
     )  # fmt: skip
+
+
+def _asked(suspect: Suspect) -> Tensor:
+    """The images that stand at the size that is asked about, as many as other attacks are tried on, by index (M,)."""
+    return torch.nonzero(suspect.critical > suspect.size).flatten()[:ASKED]
 
 
 def _many(signs: Tensor, suspect: Suspect) -> bool:

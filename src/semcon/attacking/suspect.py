@@ -63,9 +63,11 @@ class Suspect:
 
 
 @torch.no_grad()
-def toppled(suspect: Suspect, eps: float, topple: Topple, scores: Scores | None = None) -> Tensor:
-    """Which images another attack topples at a size, (n,) bool; `scores`: those that it looks at."""
-    draws = suspect.draws("masking", first=1000)
+def toppled(
+    suspect: Suspect, eps: float, topple: Topple, scores: Scores | None = None, first: int = 1000
+) -> Tensor:  # fmt: skip
+    """Which images another attack topples at a size, (n,) bool; by draws from `first` on; `scores`: what it sees."""
+    draws = suspect.draws("masking", first=first)
     goal, space = Goal(scores or suspect.scores, suspect.leave), suspect.space(eps)
     reached = Reached.nowhere(draws(0), suspect.scores(suspect.x[:1]).shape[1])
     topple(space, goal, reached, draws)
