@@ -1,6 +1,6 @@
-"""semcon's corruptions beside the published ones, cell by cell: `python compare.py REFERENCE.npz DATA [--draws 4]`.
+"""semcon's corruptions beside the published ones, cell by cell: `python compare.py REFERENCE.npz ... --data DATA [--draws 4]`.
 
-REFERENCE: what `reference.py` wrote. DATA: the folder with `weights/cifar10` and `cifar10/test.parquet`. Writes
+REFERENCE: what `reference.py` wrote, one file or a file a size. DATA: the folder with `weights/cifar10` and `cifar10/test.parquet`. Writes
 results/parity.json and prints it. Both sides are compared as 8-bit images, as published: truncated, where Pillow did
 not round. Of what is the same at every draw: mean and largest difference of a value. Of the rest, in distribution: each
 image's mean error to the clean one, its mean and spread over images; SSIM to the clean image; at 32 px the accuracy of
@@ -140,15 +140,16 @@ def judged(found: dict[str, Any]) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("reference", type=Path)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("reference", type=Path, nargs="+")
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--only", nargs="*", default=list(COMMON | EXTRA))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "parity.json")
     options = parser.parse_args()
-    reference = np.load(options.reference)
+    reference = {key: value for path in options.reference for key, value in np.load(path).items()}
+    sizes = [size for size in (32, 64, 224) if f"{size}/clean" in reference]
     model, cells = network(options.data), {}
-    for size in (32, 224):
+    for size in sizes:
         clean = _images(reference[f"{size}/clean"])
         truth = labels(options.data, len(clean))
         for name in options.only:
@@ -160,7 +161,7 @@ def main() -> None:
                 found["within"] = judged(found)
                 cells[f"{size}/{name}/{level}"] = _rounded(found)
                 print(f"{size}/{name}/{level}", json.dumps(_rounded(found)), flush=True)
-    text = {"images": {"32": len(reference["32/clean"]), "224": len(reference["224/clean"])}, "draws": options.draws}
+    text = {"images": {str(size): len(reference[f"{size}/clean"]) for size in sizes}, "draws": options.draws}
     plain = {"what": __doc__.splitlines()[0].partition(":")[0], **text, "environment": environment(torch.device("cpu"))}
     options.out.write_text(json.dumps(plain | {"cells": cells}, indent=1, allow_nan=False) + "\n")
 

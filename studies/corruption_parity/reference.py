@@ -1,6 +1,6 @@
 """Corrupt images with the published code, in an environment of its own: `python reference.py CODE DATA OUT.npz`.
 
-CODE: the folder with the authors' make_cifar_c.py and make_imagenet_c.py and their pictures of frost, from
+CODE: the folder with the authors' make_cifar_c.py, make_tinyimagenet_c.py and make_imagenet_c.py and their pictures of frost, from
 github.com/hendrycks/robustness (ImageNet-C/create_c). DATA: the folder with `cifar10/test.parquet` and
 `imagenette/val`. The environment needs numpy, scipy, scikit-image, OpenCV, Pillow, pyarrow and imagecorruptions-imaug;
 it is never semcon's own.
@@ -9,7 +9,8 @@ Only the functions of the scripts are run, as they stand. What they call that ha
 in its place: numpy.float_, fromstring, scikit-image's multichannel, Pillow's mode. ImageMagick's motion blur, which
 they reach through wand, is replaced by that of imagecorruptions-imaug. Draws are seeded per corruption and level.
 Written: arrays `SIZE/clean` and `SIZE/CORRUPTION/LEVEL`, uint8 (N, SIZE, SIZE, 3), the first 500 test images of
-CIFAR-10 at 32 px and the first of each of eight classes at 224 px.
+CIFAR-10 at 32 px, photographs of Imagenette at 64 px (the first eight of each of eight classes) and at 224 px (the first of
+each).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import skimage.filters
 from imagecorruptions import corruptions as imaug
 from PIL import Image
 
-SCRIPTS = {32: "make_cifar_c.py", 224: "make_imagenet_c.py"}
+SCRIPTS = {32: "make_cifar_c.py", 64: "make_tinyimagenet_c.py", 224: "make_imagenet_c.py"}
 NAMES = (
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
     "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression", "speckle_noise",
@@ -102,17 +103,18 @@ def small(data: Path) -> np.ndarray:
     return np.stack([np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in rows])
 
 
-def large(data: Path) -> np.ndarray:
-    """One image of each of eight classes: the shorter side to 256 px, the middle 224 px of it."""
+def photographs(data: Path, each: int, size: int) -> np.ndarray:
+    """Some images of each of eight classes: the shorter side to 8 / 7 of the size, the middle of it."""
     folders = sorted(path for path in (data / "imagenette" / "val").iterdir() if path.is_dir())[:8]
-    return np.stack([_cropped(Image.open(sorted(folder.iterdir())[0]).convert("RGB")) for folder in folders])
+    files = [file for folder in folders for file in sorted(folder.iterdir())[:each]]
+    return np.stack([_cropped(Image.open(file).convert("RGB"), size) for file in files])
 
 
-def _cropped(image: Image.Image) -> np.ndarray:
-    scale = 256 / min(image.size)
+def _cropped(image: Image.Image, size: int) -> np.ndarray:
+    scale = size * 8 / 7 / min(image.size)
     image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-    left, top = ((side - 224) // 2 for side in image.size)
-    return np.asarray(image.crop((left, top, left + 224, top + 224)))
+    left, top = ((side - size) // 2 for side in image.size)
+    return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
 def main() -> None:
@@ -121,11 +123,15 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="*", default=NAMES)
+    parser.add_argument("--sizes", nargs="*", type=int, default=list(SCRIPTS))
     options = parser.parse_args()
-    out, written = options.out.resolve(), {"32/clean": small(options.data), "224/clean": large(options.data)}
+    out, written = options.out.resolve(), {}
+    for size in options.sizes:
+        clean = small(options.data) if size == 32 else photographs(options.data, 8 if size == 64 else 1, size)
+        written[f"{size}/clean"] = clean
     os.chdir(options.code)  # where its pictures of frost are
-    for size, script in SCRIPTS.items():
-        published = functions(Path(script))
+    for size in options.sizes:
+        published = functions(Path(SCRIPTS[size]))
         for name in options.only:
             for level in range(1, 6):
                 np.random.seed(zlib.crc32(f"{size}/{name}/{level}".encode()))
