@@ -1,10 +1,11 @@
-"""semcon's corruptions beside the published ones, cell by cell: `python compare.py REFERENCE.npz ... --data DATA [--draws 4]`.
+"""semcon's corruptions beside the published ones, cell by cell: `python compare.py REFERENCE.npz ... --data DATA`.
 
-REFERENCE: what `reference.py` wrote, one file or a file a size. DATA: the folder with `weights/cifar10` and `cifar10/test.parquet`. Writes
-results/parity.json and prints it. Both sides are compared as 8-bit images, as published: truncated, where Pillow did
-not round. Of what is the same at every draw: mean and largest difference of a value. Of the rest, in distribution: each
-image's mean error to the clean one, its mean and spread over images; SSIM to the clean image; at 32 px the accuracy of
-akamaster's ResNet-20, with the 95 % interval of the difference, paired by image. Our draws are averaged per image.
+REFERENCE: what `reference.py` wrote, one file or a file a size. DATA: the folder with `weights/cifar10` and
+`cifar10/test.parquet`. Writes results/parity.json and prints it. Both sides are compared as 8-bit images, as
+published: truncated, where Pillow did not round. Of what is the same at every draw: mean and largest difference of a
+value. Of the rest, in distribution: each image's mean error to the clean one, its mean and spread over images; SSIM
+to the clean image; at 32 px the accuracy of akamaster's ResNet-20, with the 95 % interval of the difference, paired
+by image. Our draws are averaged per image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Corrupt images with the published code, in an environment of its own: `python reference.py CODE DATA OUT.npz`.
 
-CODE: the folder with the authors' make_cifar_c.py, make_tinyimagenet_c.py and make_imagenet_c.py and their pictures of frost, from
-github.com/hendrycks/robustness (ImageNet-C/create_c). DATA: the folder with `cifar10/test.parquet` and
+CODE: the folder with the authors' make_cifar_c.py, make_tinyimagenet_c.py and make_imagenet_c.py and their pictures of
+frost, from github.com/hendrycks/robustness (ImageNet-C/create_c). DATA: the folder with `cifar10/test.parquet` and
 `imagenette/val`. The environment needs numpy, scipy, scikit-image, OpenCV, Pillow, pyarrow and imagecorruptions-imaug;
 it is never semcon's own.
 
@@ -9,8 +9,8 @@ Only the functions of the scripts are run, as they stand. What they call that ha
 in its place: numpy.float_, fromstring, scikit-image's multichannel, Pillow's mode. ImageMagick's motion blur, which
 they reach through wand, is replaced by that of imagecorruptions-imaug. Draws are seeded per corruption and level.
 Written: arrays `SIZE/clean` and `SIZE/CORRUPTION/LEVEL`, uint8 (N, SIZE, SIZE, 3), the first 500 test images of
-CIFAR-10 at 32 px, photographs of Imagenette at 64 px (the first eight of each of eight classes) and at 224 px (the first of
-each).
+CIFAR-10 at 32 px, photographs of Imagenette at 64 px (the first eight of each of eight classes) and at 224 px (the
+first of each).
 """
 
 from __future__ import annotations
