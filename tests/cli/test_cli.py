@@ -715,6 +715,17 @@ def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):
     assert used["pgd_linf"] == (1.0, 4.0)
 
 
+def test_one_evaluation_that_differs_does_not_spoil_the_others(place, run, tmp_path):
+    for name, eps in (("one", "1"), ("two", "2")):
+        asked = ("--evaluate", "shortcut,adversarial", "--eps", eps, "--limit", 6, "--out", tmp_path / name)
+        assert run("audit", place.model, place.data, *asked)[0] == 0
+    code, out, err = run("compare", tmp_path / "one", tmp_path / "two", "--json", "--out", tmp_path / "page")
+    assert code == 0, err
+    (pair,) = json.loads(out)["differences"]
+    assert (pair["evaluation"], pair["others"]) == ("shortcut", [])
+    assert any("ladder of fgsm_linf is 1 and 2" in left for left in pair["left_out"]), pair["left_out"]
+
+
 def test_a_kill_between_evaluations_costs_neither(place, evaluated, run, tmp_path, monkeypatch):
     """The second evaluation stops at once: --resume measures it alone, and the run is the uninterrupted one."""
     from semcon.evaluations.corruption import Corruption
