@@ -11,13 +11,14 @@ import polars as pl
 
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
+from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
 from semcon.measuring.eye import Eye
 from semcon.measuring.gauges import choose_gauges, inert
-from semcon.measuring.plan import Plan, Trial
+from semcon.measuring.plan import PRIMARY, Plan, Trial
 from semcon.measuring.references import Index, References
 from semcon.measuring.two_passes import Keeper, Reader, two_passes
 from semcon.progress import Progress
@@ -94,6 +95,11 @@ class Evaluation(ABC):
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """What the rows' column `perturbation` may hold."""
 
+    def measured(self) -> Measured:
+        """What rules may speak of."""
+        severities = {one.name: one.severities for one in self.attempts()}
+        return Measured(severities, (PRIMARY,), worst=False, critical=False)
+
     @abstractmethod
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress
@@ -148,6 +154,13 @@ class TrialEvaluation(Evaluation):
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """The plan's trials."""
         return tuple(trial_record(trial, self.plan.draws) for trial in self.plan.trials)
+
+    def measured(self) -> Measured:
+        """With the plan's gauges, searches and critical severities."""
+        gauges = tuple(gauge.name for gauge in self.plan.gauges)
+        return replace(
+            super().measured(), gauges=gauges, worst=self.plan.worst is not None, critical=self.plan.critical
+        )
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

@@ -243,19 +243,7 @@ def _check_needs(name: str, kind: type[Evaluation], setting: Setting) -> None:
 
 def _check_rules(rules: Sequence[Rule], evaluations: Mapping[str, Evaluation]) -> None:
     """Before the measurement: the rules speak of what will be measured."""
-    from semcon.evaluating import TrialEvaluation
-    from semcon.measuring.plan import PRIMARY
-
-    severities: dict[str, tuple[float, ...]] = {}
-    for one in evaluations.values():
-        for attempt in one.attempts():
-            severities[attempt.name] = (*severities.get(attempt.name, ()), *attempt.severities)
-    main = evaluations.get("continuity")
-    plan = main.plan if isinstance(main, TrialEvaluation) else None
-    searched = plan is None or plan.worst is not None or len(evaluations) > 1
-    critical = plan is None or plan.critical or len(evaluations) > 1
-    gauges = [gauge.name for gauge in plan.gauges] if plan else [PRIMARY]
-    check_rules(rules, severities, gauges, worst=searched, critical=critical)
+    check_rules(rules, [one.measured() for one in evaluations.values()])
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:
