@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -199,14 +199,19 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
             [rule], [_measured(record), *(_measured(record.evaluation(one.name)) for one in record.evaluations)]
         )
         there = {e.quantity for e in figures if e.perturbation == rule.perturbation}
-        own = {e.draws for e in figures if (e.perturbation, e.quantity) == (rule.perturbation, rule.quantity)}
-        if own == {"worst"}:
-            worst = f"{rule.perturbation} worst {rule.quantity}"
-            raise SemconError(f"the rule {rule.text!r} speaks of random draws, and there is the worst case: {worst}")
+        check_draws(rule, figures)
         whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
         told = ", ".join(sorted(there))
         raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {whose} it has {told}")
     return found
+
+
+def check_draws(rule: Rule, figures: Iterable[Estimate | Difference]) -> None:
+    """Errors: `SemconError` for a rule on random draws where there is the worst case alone."""
+    own = {one.draws for one in figures if (one.perturbation, one.quantity) == (rule.perturbation, rule.quantity)}
+    if own == {"worst"} and rule.draws != "worst":
+        worst = f"{rule.perturbation} worst {rule.quantity}"
+        raise SemconError(f"the rule {rule.text!r} speaks of random draws, and there is the worst case: {worst}")
 
 
 def _measured(record: Record) -> Measured:
@@ -237,7 +242,7 @@ def check_names(records: Sequence[Record], rule: Rule, families: Sequence[str] =
     looked = [{info.name for info in record.settings.gauges} for record in records]
     gauges = set.intersection(*looked)
     gauge = rule.gauge or records[0].settings.primary
-    if gauge not in gauges:
+    if gauges and gauge not in gauges:
         raise UnknownNameError(f"gauge in the rule {rule.text!r}", gauge, gauges)
 
 
