@@ -16,7 +16,7 @@ from semcon.auditing.records import data_record, settings_record, subject_record
 from semcon.core.concepts import Dataset
 from semcon.core.errors import keeping
 from semcon.core.profile import profile
-from semcon.core.record import EvaluationRecord, Finding, GalleryEntry, Record, TimingRecord, write_record
+from semcon.core.record import Estimate, EvaluationRecord, Finding, GalleryEntry, Record, TimingRecord, write_record
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.core.verdict import verdict
@@ -49,12 +49,15 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         measured = [_measured(name, one, subject, material, folder, progress) for name, one in evaluations.items()]
     names = material.output_names()
     main = measured[0]
-    estimates = summarise(main.table, seed=request.seed, primary=PRIMARY, class_names=names)
+    figures = {
+        one.name: summarise(one.table, seed=request.seed, primary=PRIMARY, class_names=names) for one in measured
+    }
+    estimates = figures[main.name]
     families = {one.name: one.family for one in main.evaluation.attempts()}
     continuity = main.name == "continuity"
     rows = profile(main.table, families, seed=request.seed, primary=PRIMARY) if continuity else []
     others = [
-        _concluded(one, subject, probe, request.seed, names, progress) for one in measured if one.name != "continuity"
+        _concluded(one, figures[one.name], subject, probe, progress) for one in measured if one.name != "continuity"
     ]
     plan = main.evaluation.plan if isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(
@@ -137,12 +140,11 @@ def _measured(
 
 
 def _concluded(
-    one: _Measured, subject: Subject, probe: Batch, seed: int, names: Sequence[str], progress: Progress
+    one: _Measured, every: Sequence[Estimate], subject: Subject, probe: Batch, progress: Progress
 ) -> tuple[EvaluationRecord, Conclusion]:
     """What the record keeps of an evaluation besides continuity."""
     began = time.perf_counter()
     conclusion = _conclusion(one, subject, probe, progress)
-    every = summarise(one.table, seed=seed, primary=PRIMARY, class_names=names)
     told = [estimate for estimate in every if one.evaluation.tells(estimate, one.table)]
     record = EvaluationRecord(
         name=one.name, question=one.evaluation.question, version=one.evaluation.version,
