@@ -24,6 +24,7 @@ from semcon.measuring.two_passes import Keeper, Reader, two_passes
 from semcon.progress import Progress
 from semcon.report.numbers import words
 from semcon.subject import Subject
+from semcon.transferring.target import Target
 
 Looked = tuple[Eye, References]
 """What was looked with, and the yardsticks."""
@@ -35,7 +36,8 @@ class Setting:
 
     `height`, `width`: of the canvas. `gradients`: whether the model has them. `labelled`, `masks`: whether the data
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
-    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name.
+    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `target`: the data set to
+    transfer to, `transfer_layer` and `shots` as asked for.
     """
 
     budget: str
@@ -48,6 +50,9 @@ class Setting:
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
+    target: Target | None = None
+    transfer_layer: str | None = None
+    shots: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,12 @@ class Conclusion:
 class Evaluation(ABC):
     """One file each in `evaluations/`; frozen dataclasses whose fields are their settings.
 
-    `needs`: what it cannot do without: "labels", "gradients", "masks".
+    `own_images`: whether its rows are of the audit's images, not of others. `needs`: what it cannot do without:
+    "labels", "gradients", "masks".
     """
 
     question: ClassVar[str]
+    own_images: ClassVar[bool] = True
     version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -88,7 +95,7 @@ class Evaluation(ABC):
         return None
 
     def closing(self) -> float:
-        """Forward passes that `conclude` takes in all."""
+        """Forward passes that do not grow with the images of the audit, such as those of `conclude`."""
         return 0.0
 
     @abstractmethod
@@ -112,6 +119,10 @@ class Evaluation(ABC):
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """After the rows."""
         return Conclusion()
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the labels in its rows, where these are not the model's outputs."""
+        return None
 
     def tells(self, estimate: Estimate, table: SampleTable) -> bool:
         """Whether a figure of its table means what its name says."""

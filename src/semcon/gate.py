@@ -30,7 +30,7 @@ QUANTITIES = (
 )  # fmt: skip
 ATTEMPTS = (
     "autoattack_linf", "color_jitter_attack", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf",
-    "rotation_translation_attack", "square_linf",
+    "rotation_translation_attack", "square_linf", "few_shot", "fine_tuning", "knn", "linear_probe",
 )  # fmt: skip
 """What evaluations try that is no perturbation of its own."""
 DOUBTS = (
@@ -45,6 +45,8 @@ DOUBTS = (
     "gradient-masking-zero-gradient",
     "smoothness-in-half-precision",
     "smoothness-without-gradients",
+    "transfer-few-images",
+    "transfer-from-logits",
 )
 """The codes of findings that evaluations make."""
 RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only

@@ -5,3 +5,4 @@ from semcon.evaluations.corruption import Corruption as Corruption
 from semcon.evaluations.frequency import Frequency as Frequency
 from semcon.evaluations.shortcut import Shortcut as Shortcut
 from semcon.evaluations.smoothness import Smoothness as Smoothness
+from semcon.evaluations.transfer import Transfer as Transfer

@@ -15,7 +15,7 @@ from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.registry import available, load
 from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
-from semcon.recipes.sources import numbers, parse_data, parse_model, read_classes
+from semcon.recipes.sources import numbers, parse_data, parse_model, parse_target, read_classes
 from semcon.recipes.trials import BUDGETS, Budget, BudgetName, parse_trials
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class AuditRecipe(BaseModel):
     """The settings of one audit, validated. Names as the flags of `semcon audit`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     weights: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -41,6 +41,9 @@ class AuditRecipe(BaseModel):
     evaluate: tuple[str, ...] = ("continuity",)
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
+    transfer_to: Any = None
+    transfer_layer: str | None = None
+    shots: tuple[int, ...] | None = None
     budget: BudgetName = "fast"
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
@@ -92,6 +95,9 @@ def audit(
     evaluate: str | Sequence[str] = ("continuity",),
     eps: str | Sequence[float] | float | None = None,
     autoattack: bool = False,
+    transfer_to: Any = None,
+    transfer_layer: str | None = None,
+    shots: str | Sequence[int] | None = None,
     budget: BudgetName = "fast",
     limit: int | None = None,
     batch_size: int | None = None,
@@ -117,6 +123,8 @@ def audit(
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
     (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
     adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them.
+    `transfer_to`: the data set that the evaluation transfer goes to, one that is split, or two as `TRAIN,TEST` or a
+    tuple; `transfer_layer`: where its features come from; `shots`: images a class that are learned from, as 1,5.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
     `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
@@ -131,6 +139,7 @@ def audit(
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
         "evaluate": [one.strip() for one in evaluate.split(",")] if isinstance(evaluate, str) else tuple(evaluate),
         "eps": _sizes(eps), "autoattack": autoattack,
+        "transfer_to": transfer_to, "transfer_layer": transfer_layer, "shots": _shots(shots),
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
@@ -169,6 +178,8 @@ def _run(
         budget=settings.budget, height=subject.canvas.height, width=subject.canvas.width, seed=settings.seed,
         gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
         masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
+        target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
+        shots=settings.shots,
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,
@@ -185,6 +196,7 @@ def _run(
 _OF = {
     "continuity": ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
     "adversarial": ("eps", "autoattack"),
+    "transfer": ("transfer_to", "transfer_layer", "shots"),
 }
 """Settings that one evaluation reads alone."""
 
@@ -194,7 +206,7 @@ def _check_settings(settings: AuditRecipe) -> None:
     for evaluation, names in _OF.items():
         given = [name for name in names if getattr(settings, name) != AuditRecipe.model_fields[name].default]
         if given and evaluation not in settings.evaluate:
-            flag = "perturb" if given[0] == "perturbations" else given[0]
+            flag = "perturb" if given[0] == "perturbations" else given[0].replace("_", "-")
             raise SemconError(f"--{flag} belongs to the evaluation {evaluation}: add it to --evaluate")
 
 
@@ -264,6 +276,20 @@ def _sizes(eps: str | Sequence[float] | float | None) -> tuple[float, ...] | Non
         return eps_ladder([float(part) for part in parts])
     except (TypeError, ValueError):
         raise SemconError(f"--eps expects sizes in 1/255 such as 1,2,8, got {eps!r}") from None
+
+
+def _shots(shots: str | Sequence[int] | None) -> tuple[int, ...] | None:
+    """`1,5` -> images a class. Errors: `SemconError` for what is no positive whole number."""
+    if shots is None:
+        return None
+    parts: Sequence[Any] = shots.split(",") if isinstance(shots, str) else shots
+    try:
+        found = tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        found = ()
+    if not found or min(found) < 1:
+        raise SemconError(f"--shots expects images a class such as 1,5,10, got {shots!r}")
+    return found
 
 
 def _pairs(texts: tuple[str, ...] | None) -> tuple[tuple[str, str], ...] | None:
