@@ -43,8 +43,8 @@ class CorruptionGaussianBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x * G, G of the level."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (sigma,) = _SIGMA.at(severity.detach(), x.shape[-2])
-        return sampled_gaussian(x, sigma).clamp_(0, 1)
+        return sampled_gaussian(x, sigma)

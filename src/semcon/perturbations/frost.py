@@ -75,7 +75,7 @@ class Frost(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """a x + b f, clipped."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         unit = {name: value.detach() for name, value in unit.items()}
@@ -86,7 +86,7 @@ class Frost(Perturbation):
         colour = facts[:, :3] + (math.sqrt(3) * unit["tone"] * between)[:, None]
         shade = _shade(unit, x.shape[2:], share, sign)
         out = (x * per_image(kept)).addcmul_(shade, per_image(within * frost))
-        return out.add_((colour * frost[:, None])[:, :, None, None]).clamp_(0, 1)
+        return out.add_((colour * frost[:, None])[:, :, None, None])
 
 
 def _shade(unit: Unit, size: tuple[int, ...], share: Tensor, sign: Tensor) -> Tensor:

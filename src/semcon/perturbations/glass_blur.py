@@ -53,14 +53,14 @@ class GlassBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """G (pixels of (G x) at their sources)."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         sigma, reach, rounds = _SIGMA_REACH_ROUNDS.at(severity.detach(), x.shape[-2])
         blurred = sampled_gaussian(x, sigma)
         source = _sources(unit["steps"].detach(), unit["turn"].detach(), reach, rounds)
         moved = blurred.flatten(2).gather(2, source[:, None].expand(-1, x.shape[1], -1)).view_as(x)
-        return sampled_gaussian(moved, sigma).clamp_(0, 1)
+        return sampled_gaussian(moved, sigma)
 
 
 def _sources(steps: Tensor, turn: Tensor, reach: Tensor, rounds: Tensor) -> Tensor:

@@ -51,12 +51,12 @@ class ShotNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """Q(c x) / c, clipped, Q the Poisson quantile at each value's number."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (grain,) = _GRAIN.at(severity.detach(), x.shape[-2])
         photons = per_image(grain.clamp_min(1e-6) ** -2)
-        return (poisson_quantile(unit["field"].detach(), x.detach() * photons) / photons).clamp_(0, 1)
+        return (poisson_quantile(unit["field"].detach(), x.detach() * photons) / photons)
 
 
 def poisson_quantile(place: Tensor, rate: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class ZoomBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + sum of w_j x magnified by 1 + j h) / (1 + sum of w_j)."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         farthest, step = _FARTHEST_AND_STEP.at(severity.detach(), x.shape[-2])
@@ -55,4 +55,4 @@ class ZoomBlur(Perturbation):
         for number in range(1, int((steps - 1e-3).max().ceil()) + 1):
             weight = (steps - (number - 1)).clamp(0, 1)
             out = out.addcmul_(magnify(x, 1 + number * step + _ABOVE), per_image(weight))
-        return (out / per_image(2 + steps)).clamp_(0, 1)
+        return (out / per_image(2 + steps))
