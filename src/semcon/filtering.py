@@ -25,12 +25,13 @@ def in_blocks(
     severity: Tensor,
     *,
     clip: bool = False,
+    block: int = _BLOCK,
 ) -> Tensor:
     """work(x, unit, severity), on a CPU a few images at a time where no gradient is asked for; each by itself.
 
-    `clip`: to [0, 1], as each block is put in its place.
+    `clip`: to [0, 1], as each block is put in its place. `block`: pixels of one.
     """
-    images = max(1, _BLOCK // (x.shape[2] * x.shape[3]))
+    images = max(1, block // (x.shape[2] * x.shape[3]))
     recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, severity, *unit.values()))
     if x.device.type != "cpu" or recorded or len(x) <= images:
         made = work(x, unit, severity)
@@ -213,7 +214,9 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
     In whole pixels as published: the middle ceil(H / f) rows are stretched to round(f ceil(H / f)), of which the middle
     H are kept; so too the columns.
     """
-    rows, columns = (_stretched(side, _once_if_equal(factor)) for side in x.shape[2:])
+    rows, columns = (
+        _stretched(side, _once_if_equal(factor)) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:]
+    )
     grid = torch.empty((len(rows), *x.shape[2:], 2), dtype=rows.dtype, device=x.device)
     grid[..., 0], grid[..., 1] = columns[:, None], rows[:, :, None]
     grid = grid.expand(len(x), -1, -1, -1)
@@ -221,10 +224,16 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def _stretched(size: int, factor: Tensor) -> Tensor:
-    """Where each of `size` pixels is read, (B, size) in [-1, 1]."""
+    """Where each of `size` pixels is read, (B, size) in pixels."""
     cut = (size / factor - 1e-3).ceil()
     made = (cut * factor).round()
     step = (cut - 1) / (made - 1).clamp_min(1)
     first = ((size - cut) / 2).floor() + ((made - size) / 2).floor() * step
-    place = first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]
-    return place * (2 / max(1, size - 1)) - 1
+    return first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]
+
+
+def between(size: int, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `magnify` reads along one side for a `factor` (1,): two pixels for each and the second's share, (size,)."""
+    place = _stretched(size, factor)[0].clamp_(0, size - 1)
+    low = place.floor()
+    return low.int(), (low + 1).clamp_max_(size - 1).int(), place - low

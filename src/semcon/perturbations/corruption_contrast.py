@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -45,8 +44,5 @@ class CorruptionContrast(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """m + c (x - m), m the mean of the channel."""
-        return in_blocks(self._some, x, unit, severity, clip=True)
-
-    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (kept,) = _KEPT.at(severity, x.shape[-2])
-        return torch.lerp(x.mean(dim=(2, 3), keepdim=True), x, per_image(kept))
+        return torch.lerp(x.mean(dim=(2, 3), keepdim=True), x, per_image(kept)).clamp_(0, 1)

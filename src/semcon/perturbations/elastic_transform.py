@@ -75,7 +75,9 @@ def _looked_up(x: Tensor, unit: Unit, severity: Tensor, reach: int) -> Tensor:
     tilted = _affine(x, unit["corners"] * shift.view(-1, 1, 1))
     rows, columns = (each[0] if each.stride(0) == 0 else each[:, None] for each in (unit["rows"], unit["columns"]))
     across, down = (banded(unit["pull"], rows, columns, reach) * per_image(2 * pull)).unbind(1)
-    grid = torch.stack((_middles(width, x) + across / width, _middles(height, x)[:, None] + down / height), dim=3)
+    grid = x.new_empty(len(x), height, width, 2)
+    grid[..., 0] = _middles(width, x) + across / width
+    grid[..., 1] = _middles(height, x)[:, None] + down / height
     return F.grid_sample(tilted, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -97,8 +99,10 @@ def _affine(x: Tensor, shift: Tensor) -> Tensor:
     turn = turn * half[:, None] / half
     across = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device)[:, None]
     down = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device)[:, None]
-    along = across * turn[:, None, 0]
-    grid = along[:, None] + (down * turn[:, None, 1] + offset[:, None])[:, :, None]
+    along, below = across * turn[:, None, 0], down * turn[:, None, 1] + offset[:, None]
+    grid = x.new_empty(len(x), height, width, 2)
+    for part in range(2):
+        grid[..., part] = along[:, None, :, part] + below[:, :, None, part]
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 

@@ -59,7 +59,7 @@ class Fog(Perturbation):
         fractal = (heights[:, : x.shape[2], : x.shape[3]] - low) / (high - low).clamp_min(_FLAT)
         largest = x.amax(dim=(1, 2, 3), keepdim=True)
         total = torch.addcmul(x, fractal.unsqueeze(1), light)
-        return (total * (largest / (largest + light).clamp_min(_FLAT)))
+        return total * (largest / (largest + light).clamp_min(_FLAT))
 
 
 def _plasma(field: Tensor, decay: Tensor) -> Tensor:
@@ -73,7 +73,8 @@ def _plasma(field: Tensor, decay: Tensor) -> Tensor:
         beside = torch.addcmul((middle + middle.roll(1, 1) + across) / 4, field[:, ::step, half::step], size)
         upright = heights + heights.roll(-1, 1)
         below = torch.addcmul((middle + middle.roll(1, 2) + upright) / 4, field[:, half::step, ::step], size)
-        heights = torch.stack((heights, beside, below, middle)).view(2, 2, len(field), *heights.shape[1:])
-        heights = heights.permute(2, 3, 0, 4, 1).flatten(3).flatten(1, 2)
+        finer = field.new_empty(len(field), 2 * heights.shape[1], 2 * heights.shape[2])
+        finer[:, ::2, ::2], finer[:, ::2, 1::2], finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = heights, beside, below, middle
+        heights = finer
         size, step = size / (decay * decay), half
     return heights

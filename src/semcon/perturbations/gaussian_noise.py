@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 
@@ -29,8 +28,4 @@ class GaussianNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x + s n, clipped."""
-        return in_blocks(_noisy, x, unit, severity, clip=True)
-
-
-def _noisy(x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
-    return torch.addcmul(x, unit["field"], per_image(severity))
+        return torch.addcmul(x, unit["field"], per_image(severity)).clamp_(0, 1)

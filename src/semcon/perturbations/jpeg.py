@@ -26,27 +26,28 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="jpeg")
 
 
-def _recode(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """(H, W) int32, the bytes red, green, blue, any: through libjpeg at a quality of 1 to 100, chroma at half size."""
+def _recode(pixels: np.ndarray, quality: int) -> bytes:
+    """(H, W) int32, the bytes red, green, blue, any: through libjpeg at a quality of 1 to 100, chroma at half size.
+
+    The answer is one plane after the other.
+    """
     coded, size = io.BytesIO(), (pixels.shape[1], pixels.shape[0])
     image = Image.frombuffer("RGBX", size, pixels, "raw", "RGBX", 0, 1)
     image.save(coded, "JPEG", quality=quality, subsampling="4:2:0")
-    back = Image.open(coded, formats=("JPEG",)).tobytes("raw", "RGBX")
-    return np.frombuffer(back, dtype=pixels.dtype).reshape(pixels.shape)
+    back = Image.open(coded, formats=("JPEG",))
+    return b"".join(back.tobytes("raw", channel) for channel in "RGB")
 
 
 def _packed(x: Tensor) -> np.ndarray:
     """Rounded to 8 bits, the channels of a pixel in one number, as Pillow has them: (B, H, W) int32."""
-    red, green, blue = (x * 255).round_().clamp_(0, 255).int().cpu().unbind(1)
-    return (red + (green << 8)).add_(blue << 16).contiguous().numpy()
+    red, green, blue = (x * 255).round_().clamp_(0, 255).float().unbind(1)
+    return red.add(green, alpha=1 << 8).add_(blue, alpha=1 << 16).int().cpu().numpy()  # 24 bits: exact in float32
 
 
-def _unpacked(pixels: list[np.ndarray], out: Tensor) -> None:
+def _unpacked(planes: list[bytes], out: Tensor) -> None:
     """Back into (B, 3, H, W)."""
-    whole = torch.from_numpy(np.stack(pixels))
-    for channel in range(3):
-        out[:, channel] = (whole >> 8 * channel).bitwise_and_(255)
-    out.div_(255)
+    for image, coded in zip(out, planes, strict=True):
+        torch.div(torch.frombuffer(bytearray(coded), dtype=torch.uint8).view_as(image), 255, out=image)
 
 
 @dataclass(frozen=True)

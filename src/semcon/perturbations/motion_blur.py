@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks, streak
+from semcon.filtering import streak
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
 
@@ -44,8 +44,5 @@ class MotionBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x smeared along its ray."""
-        return in_blocks(self._some, x, unit, severity, clip=True)
-
-    def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         radius, sigma = _RADIUS_AND_SIGMA.at(severity.detach(), x.shape[-2])
-        return streak(x, radius, sigma, unit["direction"].detach() * 45)
+        return streak(x, radius, sigma, unit["direction"].detach() * 45).clamp_(0, 1)

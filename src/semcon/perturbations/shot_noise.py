@@ -56,7 +56,7 @@ class ShotNoise(Perturbation):
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (grain,) = _GRAIN.at(severity.detach(), x.shape[-2])
         photons = per_image(grain.clamp_min(1e-6) ** -2)
-        return (poisson_quantile(unit["field"].detach(), x.detach() * photons) / photons)
+        return poisson_quantile(unit["field"].detach(), x.detach() * photons) / photons
 
 
 def poisson_quantile(place: Tensor, rate: Tensor) -> Tensor:
