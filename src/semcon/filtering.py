@@ -170,7 +170,8 @@ def _streak(x: Tensor, radius: float, sigma: float, degrees: float) -> Tensor:
 def convolve(x: Tensor, kernel: Tensor, *, clip: bool = False) -> Tensor:
     """Convolve with a kernel symmetric about its centre, (B or 1, K, K), K odd; mirrored about the edge pixels.
 
-    By Fourier transform, on a CPU a few images at a time; `clip`: to [0, 1]. Edge as by default in OpenCV: (d c b | a b c d | c b a).
+    By Fourier transform, on a CPU a few images at a time; `clip`: to [0, 1]. Edge as by default in OpenCV:
+    (d c b | a b c d | c b a).
     """
     reach, (height, width) = kernel.shape[-1] // 2, x.shape[2:]
     sides = [_fast(side + 2 * reach) for side in (height, width)]
@@ -214,9 +215,7 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
     In whole pixels as published: the middle ceil(H / f) rows are stretched to round(f ceil(H / f)), of which the middle
     H are kept; so too the columns.
     """
-    rows, columns = (
-        _stretched(side, _once_if_equal(factor)) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:]
-    )
+    rows, columns = (_stretched(side, _once_if_equal(factor)) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:])
     grid = torch.empty((len(rows), *x.shape[2:], 2), dtype=rows.dtype, device=x.device)
     grid[..., 0], grid[..., 1] = columns[:, None], rows[:, :, None]
     grid = grid.expand(len(x), -1, -1, -1)

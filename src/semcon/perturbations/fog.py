@@ -74,7 +74,12 @@ def _plasma(field: Tensor, decay: Tensor) -> Tensor:
         upright = heights + heights.roll(-1, 1)
         below = torch.addcmul((middle + middle.roll(1, 2) + upright) / 4, field[:, half::step, ::step], size)
         finer = field.new_empty(len(field), 2 * heights.shape[1], 2 * heights.shape[2])
-        finer[:, ::2, ::2], finer[:, ::2, 1::2], finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = heights, beside, below, middle
+        finer[:, ::2, ::2], finer[:, ::2, 1::2], finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = (
+            heights,
+            beside,
+            below,
+            middle,
+        )
         heights = finer
         size, step = size / (decay * decay), half
     return heights

@@ -114,10 +114,11 @@ def _crystals(seeds: Tensor, needles: Tensor, bend: Tensor) -> Tensor:
     down.add_(bend[:, 0], alpha=_BEND)
     across.add_(bend[:, 1], alpha=_BEND)
     ring = torch.hypot(down, across).mul_(1 / _RING).clamp_max_(_RINGS - 1.01)
-    ring.add_(nearest, alpha=_RINGS).mul_(2 / (needles.shape[1] - 1)).sub_(1)
-    spoke = torch.atan2(down, across).mul_(1 / math.pi)
+    place = torch.empty(*ring.shape, 2, dtype=ring.dtype, device=ring.device)
+    place[..., 0] = torch.atan2(down, across).mul_(1 / math.pi)
+    place[..., 1] = ring.add_(nearest, alpha=_RINGS).mul_(2 / (needles.shape[1] - 1)).sub_(1)
     closed = torch.cat((needles, needles[..., :1]), dim=2).unsqueeze(1)
-    return F.grid_sample(closed, torch.stack((spoke, ring), dim=3), align_corners=True).abs_()
+    return F.grid_sample(closed, place, align_corners=True).abs_()
 
 
 def _cells(seeds: Tensor, size: tuple[int, ...], scale: float) -> tuple[Tensor, Tensor, Tensor]:

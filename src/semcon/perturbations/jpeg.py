@@ -22,7 +22,8 @@ _BLOCK = 1 << 16  # pixels worked on at once, so that intermediate planes stay i
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Of a process, as a fork takes no threads along."""
     return ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="jpeg")
 
 
@@ -39,9 +40,12 @@ def _recode(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _packed(x: Tensor) -> np.ndarray:
-    """Rounded to 8 bits, the channels of a pixel in one number, as Pillow has them: (B, H, W) int32."""
+    """Rounded to 8 bits, the channels of a pixel in one number, as Pillow has them: (B, H, W) int32.
+
+    Added up in float32, where 24 bits are exact.
+    """
     red, green, blue = (x * 255).round_().clamp_(0, 255).float().unbind(1)
-    return red.add(green, alpha=1 << 8).add_(blue, alpha=1 << 16).int().cpu().numpy()  # 24 bits: exact in float32
+    return red.add(green, alpha=1 << 8).add_(blue, alpha=1 << 16).int().contiguous().cpu().numpy()
 
 
 def _unpacked(planes: list[bytes], out: Tensor) -> None:
@@ -76,7 +80,7 @@ class Jpeg(Perturbation):
         quality = (100 - severity.round()).int().clamp(1, 100).tolist()
         size = max(1, _BLOCK // (x.shape[2] * x.shape[3]))
         pixels = [image for block in x.detach().split(size) for image in _packed(block)]
-        run = map if pixels[0].size < _WORTH_A_THREAD else _threads().map
+        run = map if pixels[0].size < _WORTH_A_THREAD else _threads(os.getpid()).map
         coded = list(run(_recode, pixels, quality))
         out = torch.empty(x.shape, dtype=x.dtype)
         for start in range(0, len(x), size):
