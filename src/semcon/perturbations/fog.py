@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks
+from semcon.filtering import LARGE_BLOCK, in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -50,7 +50,7 @@ class Fog(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + c f) m / (m + c), m the image's largest value."""
-        return in_blocks(self._some, x, unit, severity, clip=True)
+        return in_blocks(self._some, x, unit, severity, clip=True, block=LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         light, decay = (per_image(each) for each in _LIGHT_AND_DECAY.at(severity, x.shape[-2]))
@@ -74,12 +74,8 @@ def _plasma(field: Tensor, decay: Tensor) -> Tensor:
         upright = heights + heights.roll(-1, 1)
         below = torch.addcmul((middle + middle.roll(1, 2) + upright) / 4, field[:, half::step, ::step], size)
         finer = field.new_empty(len(field), 2 * heights.shape[1], 2 * heights.shape[2])
-        finer[:, ::2, ::2], finer[:, ::2, 1::2], finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = (
-            heights,
-            beside,
-            below,
-            middle,
-        )
+        finer[:, ::2, ::2], finer[:, ::2, 1::2] = heights, beside
+        finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = below, middle
         heights = finer
         size, step = size / (decay * decay), half
     return heights

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks
+from semcon.filtering import LARGE_BLOCK, in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published, between_sizes
@@ -75,7 +75,7 @@ class Frost(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """a x + b f, clipped."""
-        return in_blocks(self._some, x, unit, severity, clip=True)
+        return in_blocks(self._some, x, unit, severity, clip=True, block=LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         unit = {name: value.detach() for name, value in unit.items()}

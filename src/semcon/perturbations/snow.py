@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks, magnify, streak
+from semcon.filtering import LARGE_BLOCK, in_blocks, magnify, streak
 from semcon.imaging import luminance, per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -58,7 +58,7 @@ class Snow(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """k x + (1 - k) max(x, 1.5 grey + 0.5) + flakes + flakes turned by 180 degrees."""
-        return in_blocks(self._some, x, unit, severity, clip=True)
+        return in_blocks(self._some, x, unit, severity, clip=True, block=LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         *flakes, kept, falling = _SNOW.at(severity.detach(), x.shape[-2])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import between, in_blocks, magnify
+from semcon.filtering import LARGE_BLOCK, between, in_blocks, magnify
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -22,7 +22,6 @@ _FARTHEST_AND_STEP = Published(
         224: ((0.11, 0.01), (0.15, 0.01), (0.2, 0.02), (0.24, 0.02), (0.3, 0.03)),
     },
 )
-_BLOCK = 1 << 19  # pixels worked on at once on a CPU
 _ROWS = 1 << 17  # numbers of them, whose magnifications are made one after the other
 _MANY = 4  # images that are worth being laid side by side
 _ABOVE = 1e-6  # published factors are sums, a little above 1.25 and so on: halves of a pixel are rounded up
@@ -51,7 +50,7 @@ class ZoomBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + sum of w_j x magnified by 1 + j h) / (1 + sum of w_j)."""
-        return in_blocks(self._some, x, unit, severity, clip=True, block=_BLOCK)
+        return in_blocks(self._some, x, unit, severity, clip=True, block=LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         farthest, step = _FARTHEST_AND_STEP.at(severity.detach(), x.shape[-2])
