@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import ModuleType
 
@@ -107,6 +109,25 @@ def test_jpeg_is_the_same_in_threads_and_without(photographs: Tensor, monkeypatc
     for threshold in (0, 10**9):
         monkeypatch.setattr("semcon.perturbations.jpeg._WORTH_A_THREAD", threshold)
         assert torch.equal(Jpeg()(photographs, {}, severity), first)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_jpeg_goes_on_after_a_fork() -> None:
+    """As in the workers of a data loader: the parent's threads are not there."""
+    x = torch.full((2, 3, 224, 224), 0.5)
+    context = multiprocessing.get_context("fork")
+    expected, answers = float(Jpeg()(x, {}, 50.0).mean()), context.SimpleQueue()
+    child = context.Process(target=_mean_of_jpeg, args=(x, answers), daemon=True)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert answers.get() == expected
+
+
+def _mean_of_jpeg(x: Tensor, answers: SimpleQueue[float]) -> None:
+    torch.set_num_threads(1)
+    answers.put(float(Jpeg()(x, {}, 50.0).mean()))
 
 
 def test_jpeg_keeps_flat_images() -> None:
