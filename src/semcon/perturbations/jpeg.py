@@ -22,9 +22,23 @@ _BLOCK = 1 << 16  # pixels worked on at once, so that intermediate planes stay i
 
 
 @cache
-def _threads(process: int) -> ThreadPoolExecutor:
+def _threads(count: int, process: int) -> ThreadPoolExecutor:
     """Of a process, as a fork takes no threads along."""
-    return ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="jpeg")
+    return ThreadPoolExecutor(count, thread_name_prefix=f"jpeg of {process}")
+
+
+def _recoded(pixels: list[np.ndarray], quality: list[int]) -> list[bytes]:
+    """Large images in as many threads as torch has, each with its share: handing over one by one takes longer."""
+    count = min(torch.get_num_threads(), len(pixels))
+    if count == 1 or pixels[0].size < _WORTH_A_THREAD:
+        return [_recode(*each) for each in zip(pixels, quality, strict=True)]
+    coded: list[bytes] = [b""] * len(pixels)
+
+    def some(first: int) -> None:
+        coded[first::count] = map(_recode, pixels[first::count], quality[first::count])
+
+    list(_threads(count, os.getpid()).map(some, range(count)))
+    return coded
 
 
 def _recode(pixels: np.ndarray, quality: int) -> bytes:
@@ -58,7 +72,7 @@ def _unpacked(planes: list[bytes], out: Tensor) -> None:
 class Jpeg(Perturbation):
     """Encode and decode at quality 100 - s (Pillow's scale, chroma 4:2:0), after rounding to 8 bits.
 
-    Severity 0 leaves the image untouched. Runs on the CPU, large images in threads; no gradient.
+    Severity 0 leaves the image untouched. Runs on the CPU, large images in torch's number of threads; no gradient.
     """
 
     family = "blur_and_coding"
@@ -80,8 +94,7 @@ class Jpeg(Perturbation):
         quality = (100 - severity.round()).int().clamp(1, 100).tolist()
         size = max(1, _BLOCK // (x.shape[2] * x.shape[3]))
         pixels = [image for block in x.detach().split(size) for image in _packed(block)]
-        run = map if pixels[0].size < _WORTH_A_THREAD else _threads(os.getpid()).map
-        coded = list(run(_recode, pixels, quality))
+        coded = _recoded(pixels, quality)
         out = torch.empty(x.shape, dtype=x.dtype)
         for start in range(0, len(x), size):
             _unpacked(coded[start : start + size], out[start : start + size])
