@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import LARGE_BLOCK, banded, gaussian_matrix, in_blocks
+from semcon.filtering import banded, gaussian_matrix, in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -66,7 +66,7 @@ class ElasticTransform(Perturbation):
         width = _PULL_WIDTH_SHIFT.at(severity, x.shape[2])[1] * x.shape[2]
         rows, columns = (gaussian_matrix(width, size, truncate=_TRUNCATE) for size in x.shape[2:])
         look_up = partial(_looked_up, reach=int(_TRUNCATE * float(width.max()) + 0.5))
-        return in_blocks(look_up, x, {**unit, "rows": rows, "columns": columns}, severity, clip=clip, block=LARGE_BLOCK)
+        return in_blocks(look_up, x, {**unit, "rows": rows, "columns": columns}, severity, clip=clip)
 
 
 def _looked_up(x: Tensor, unit: Unit, severity: Tensor, reach: int) -> Tensor:

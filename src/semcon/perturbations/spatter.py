@@ -62,7 +62,7 @@ class Spatter(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + w (175, 238, 238) / 255) clipped, then (1 - m) of it + m (63, 42, 20) / 255."""
-        return in_blocks(self._some, x, unit, severity, block=LARGE_BLOCK // 2)
+        return in_blocks(self._some, x, unit, severity, block=LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         field, level, out = unit["field"].detach().unsqueeze(1), severity.detach(), x
