@@ -50,7 +50,7 @@ class ZoomBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + sum of w_j x magnified by 1 + j h) / (1 + sum of w_j)."""
-        return in_blocks(self._some, x, unit, severity, clip=True, block=LARGE_BLOCK)
+        return in_blocks(self._some, x, unit, severity, clip=True, block=2 * LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         farthest, step = _FARTHEST_AND_STEP.at(severity.detach(), x.shape[-2])
