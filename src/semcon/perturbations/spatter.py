@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import LARGE_BLOCK, in_blocks, mirrored, replicated, sampled_gaussian
+from semcon.filtering import in_blocks, mirrored, replicated, sampled_gaussian
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -62,7 +62,7 @@ class Spatter(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + w (175, 238, 238) / 255) clipped, then (1 - m) of it + m (63, 42, 20) / 255."""
-        return in_blocks(self._some, x, unit, severity, block=LARGE_BLOCK)
+        return in_blocks(self._some, x, unit, severity)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         field, level, out = unit["field"].detach().unsqueeze(1), severity.detach(), x
