@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 _FAINT = 1e-7  # a weight that no pixel shows
 _BAND = 32  # rows of a matrix that are multiplied at once, where all far from the diagonal is 0
-_WORTH_A_MATRIX = 6  # pixels to which a filter reaches; of a shorter one the sum is faster
+_WORTH_A_MATRIX = 8  # pixels to which a filter reaches; of a shorter one the sum is faster
 BLOCK = 1 << 17  # pixels worked on at once on a CPU, so that what lies between stays in its cache
 LARGE_BLOCK = 1 << 18  # of work in many short steps, whose calls take longer than their numbers
 
