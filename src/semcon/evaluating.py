@@ -15,6 +15,7 @@ from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
+from semcon.grouping.attributes import Attributes
 from semcon.loading import Batch
 from semcon.measuring.eye import Eye
 from semcon.measuring.gauges import choose_gauges, inert
@@ -37,7 +38,8 @@ class Setting:
     `height`, `width`: of the canvas. `gradients`: whether the model has them. `labelled`, `masks`: whether the data
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
     in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `target`: the data set to
-    transfer to, `transfer_layer` and `shots` as asked for.
+    transfer to, `transfer_layer` and `shots` as asked for. `attributes`:
+    the groups of every image.
     """
 
     budget: str
@@ -53,6 +55,7 @@ class Setting:
     target: Target | None = None
     transfer_layer: str | None = None
     shots: tuple[int, ...] | None = None
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True)

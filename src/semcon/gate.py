@@ -23,19 +23,25 @@ from semcon.core.registry import available
 from semcon.report.numbers import counted
 
 QUANTITIES = (
-    "accuracy", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity",
-    "flip", "flip_probability", "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz",
-    "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change", "straightness",
-    "within_class_change",
+    "accuracy", "accuracy_gap", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity",
+    "discontinuity", "flip", "flip_gap", "flip_probability", "follows", "gradient_norm", "input_curvature",
+    "lipschitz", "local_lipschitz", "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change",
+    "relative_change_gap", "straightness", "within_class_change",
 )  # fmt: skip
 ATTEMPTS = (
-    "autoattack_linf", "color_jitter_attack", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf",
-    "rotation_translation_attack", "square_linf", "few_shot", "fine_tuning", "knn", "linear_probe",
+    "autoattack_linf", "background_of_another", "brightness_of_another", "color_jitter_attack", "colour_of_another",
+    "contrast_of_another", "few_shot", "fgsm_linf", "fine_tuning", "fourier_noise", "knn", "linear_probe", "pgd_l2",
+    "pgd_linf", "position_of_another", "rotation_translation_attack", "square_linf",
 )  # fmt: skip
 """What evaluations try that is no perturbation of its own."""
 DOUBTS = (
     "adversarial-weak-attack",
     "adversarial-without-gradients",
+    "bias-background",
+    "bias-brightness",
+    "bias-colour",
+    "bias-contrast",
+    "bias-position",
     "gradient-masking-black-box",
     "gradient-masking-large-eps",
     "gradient-masking-loss-flat",
@@ -43,6 +49,7 @@ DOUBTS = (
     "gradient-masking-restarts",
     "gradient-masking-transfer",
     "gradient-masking-zero-gradient",
+    "group-too-small",
     "smoothness-in-half-precision",
     "smoothness-without-gradients",
     "transfer-few-images",
@@ -50,7 +57,10 @@ DOUBTS = (
 )
 """The codes of findings that evaluations make."""
 RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
-UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE)  # told without a perturbation
+UNTOUCHED = (
+    "accuracy", "accuracy_gap", "flip_gap", "gradient_norm", "input_curvature", "relative_change_gap", *RELATIVE,
+)  # fmt: skip
+"""Told without a perturbation."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip

@@ -25,6 +25,7 @@ def audit(
     evaluate: str = "continuity",
     eps: str | None = None,
     autoattack: Annotated[bool, flags.switch("Have AutoAttack beside adversarial's own attacks.")] = False,
+    groups: str | None = None,
     transfer_to: str | None = None,
     transfer_layer: str | None = None,
     shots: str | None = None,
@@ -56,6 +57,8 @@ def audit(
         Evaluations, as continuity,corruption; `semcon list evaluations` has them all.
     eps: str
         Sizes of adversarial's L-infinity attacks in 1/255, as 1,2,8.
+    groups: str
+        For group_gap: FILE.csv (the image, then its attributes), or names of the data's attributes or columns.
     transfer_to: str
         The data set that the evaluation transfer goes to; half of it is learned from, or TRAIN,TEST.
     transfer_layer: str
@@ -93,8 +96,8 @@ def audit(
     with redirect_stdout(sys.stderr):  # what the model or the data print
         record = measure(
             model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
-            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack, transfer_to=transfer_to,
-            transfer_layer=transfer_layer, shots=shots, layers=flags.names(layers),
+            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack, groups=groups,
+            transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots, layers=flags.names(layers),
             gauges=flags.names(gauges),
             draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,
             device=device or "auto", precision=precision or "32", seed=seed, name=name, skip_bad=skip_bad,

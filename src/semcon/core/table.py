@@ -14,11 +14,12 @@ from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import GaugeInfo
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
-OF_IMAGES: Schema = {"input_curvature": pl.Float32}
+OF_IMAGES: Schema = {"input_curvature": pl.Float32, "groups": pl.String}
 """Columns of images that only some evaluations have."""
 OF_ROWS: Schema = {
     "lipschitz": pl.Float32, "logits.straightness": pl.Float32, "logits.path_curvature": pl.Float32,
     "pixels.straightness": pl.Float32, "pixels.path_curvature": pl.Float32,
+    "donor": pl.Int32,
 }  # fmt: skip
 """Columns of rows that only some evaluations have."""
 

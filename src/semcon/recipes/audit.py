@@ -41,6 +41,7 @@ class AuditRecipe(BaseModel):
     evaluate: tuple[str, ...] = ("continuity",)
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
+    groups: str | None = None
     transfer_to: Any = None
     transfer_layer: str | None = None
     shots: tuple[int, ...] | None = None
@@ -95,6 +96,7 @@ def audit(
     evaluate: str | Sequence[str] = ("continuity",),
     eps: str | Sequence[float] | float | None = None,
     autoattack: bool = False,
+    groups: str | None = None,
     transfer_to: Any = None,
     transfer_layer: str | None = None,
     shots: str | Sequence[int] | None = None,
@@ -123,6 +125,7 @@ def audit(
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
     (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
     adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them.
+    `groups`: a CSV file beside the images, or names of attributes or columns of the data, for group_gap.
     `transfer_to`: the data set that the evaluation transfer goes to, one that is split, or two as `TRAIN,TEST` or a
     tuple; `transfer_layer`: where its features come from; `shots`: images a class that are learned from, as 1,5.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
@@ -139,7 +142,7 @@ def audit(
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
         "evaluate": [one.strip() for one in evaluate.split(",")] if isinstance(evaluate, str) else tuple(evaluate),
         "eps": _sizes(eps), "autoattack": autoattack,
-        "transfer_to": transfer_to, "transfer_layer": transfer_layer, "shots": _shots(shots),
+        "groups": groups, "transfer_to": transfer_to, "transfer_layer": transfer_layer, "shots": _shots(shots),
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
@@ -159,6 +162,7 @@ def _run(
     from semcon.auditing.run import run_audit
     from semcon.built import build_subject
     from semcon.evaluating import Setting
+    from semcon.grouping.attributes import read_attributes
     from semcon.loading import mask_reader, scan
 
     allowance = settings.allowance
@@ -180,6 +184,7 @@ def _run(
         masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
         target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
         shots=settings.shots,
+        attributes=read_attributes(dataset, scanned, settings.groups) if "group_gap" in settings.evaluate else None,
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,
@@ -196,6 +201,7 @@ def _run(
 _OF = {
     "continuity": ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
     "adversarial": ("eps", "autoattack"),
+    "group_gap": ("groups",),
     "transfer": ("transfer_to", "transfer_layer", "shots"),
 }
 """Settings that one evaluation reads alone."""
