@@ -24,9 +24,9 @@ from semcon.report.numbers import counted
 
 QUANTITIES = (
     "accuracy", "accuracy_gap", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity",
-    "discontinuity", "flip", "flip_gap", "flip_probability", "follows", "gradient_norm", "input_curvature",
-    "lipschitz", "local_lipschitz", "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change",
-    "relative_change_gap", "straightness", "within_class_change",
+    "discontinuity", "factor_changed", "factor_lift", "flip", "flip_gap", "flip_probability", "follows",
+    "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz", "mean_corruption_error", "mean_flip_rate",
+    "path_curvature", "relative_change", "relative_change_gap", "straightness", "within_class_change",
 )  # fmt: skip
 ATTEMPTS = (
     "autoattack_linf", "background_of_another", "brightness_of_another", "color_jitter_attack", "colour_of_another",
@@ -37,6 +37,7 @@ ATTEMPTS = (
 DOUBTS = (
     "adversarial-weak-attack",
     "adversarial-without-gradients",
+    "axis-carries-meaning",
     "bias-background",
     "bias-brightness",
     "bias-colour",

@@ -4,10 +4,11 @@
 
 Digits whose colour is their class's for 95 of 100 images to learn from. Judged by 1000 other digits, a third of them
 with their class's colour, a third with another's, a third without one, each apart. Networks: cross-entropy; plain
-augmentation and the constraint with perturbations of the *colour* (hue, saturation); both with perturbations that leave colour
-alone (noise, blur, shifts). At equal compute: every recipe has as many forward passes of the network. Then the search,
-on data with the same bias: on these, on a network whose digits had colours at random, and on shapes whose background goes with the class for 95 of
-100 and on shapes drawn freely. One seed. Networks and audits are kept under `--work`; run again, it goes on.
+augmentation and the constraint with perturbations of the *colour* (hue, saturation); both with perturbations that
+leave colour alone (noise, blur, shifts). At equal compute: every recipe has as many forward passes of the network.
+Then the search, on data with the same bias: on these, on a network whose digits had colours at random, and on shapes
+whose background goes with the class for 95 of 100 and on shapes drawn freely. One seed. Networks and audits are kept
+under `--work`; run again, it goes on.
 """
 
 from __future__ import annotations

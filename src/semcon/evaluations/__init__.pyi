@@ -1,5 +1,6 @@
 # Written by scripts/stubs.py from the files of this folder.
 from semcon.evaluations.adversarial import Adversarial as Adversarial
+from semcon.evaluations.axis_meaning import AxisMeaning as AxisMeaning
 from semcon.evaluations.bias_search import BiasSearch as BiasSearch
 from semcon.evaluations.continuity import Continuity as Continuity
 from semcon.evaluations.corruption import Corruption as Corruption

@@ -17,7 +17,8 @@ from semcon.report.reading import QUANTITIES, Reading
 _TITLES = {
     "corruption": "Common corruptions", "adversarial": "Adversarial examples", "frequency": "Which frequencies it uses",
     "shortcut": "Shape, texture, colour, background", "smoothness": "Smoothness",
-    "group_gap": "Groups of images", "bias_search": "What predictions follow",
+    "axis_meaning": "Is what is changed free of meaning?", "group_gap": "Groups of images",
+    "bias_search": "What predictions follow",
     "transfer": "Transfer to another data set",
 }  # fmt: skip
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
