@@ -28,7 +28,7 @@ from semcon.report.numbers import interval, number
 from semcon.subject import Subject
 
 PER_CLASS, MOST = 12, 600  # donors
-FLOOR = 0.1  # how often predictions must follow before a property is named
+FLOOR = 0.05  # how often predictions must follow before a property is named
 QUANTITY = "follows"
 
 
