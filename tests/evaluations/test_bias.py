@@ -103,6 +103,27 @@ def test_groups_are_told_apart(tmp_path: Any) -> None:
         audit(ByColour(), data, "group_gap")
 
 
+def test_a_metric_frame_of_fairlearn_says_the_same(tmp_path: Any) -> None:
+    """Oracle: fairlearn's accuracy and flips by group are the estimates; its difference is the gap."""
+    pytest.importorskip("fairlearn")
+    data = Shapes(size=SIDE, limit=90, background=0.5)
+
+    class Five(ByColour):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat((super().forward(x), super().forward(x)[:, :2] + 0.3), dim=1)
+
+    record = semcon.audit(Five(), data, evaluate="group_gap", groups="bias", out=tmp_path / "run")
+    own = record.of("group_gap").record.estimates
+    for quantity in ("accuracy", "flip"):
+        frame = record.of("group_gap").metric_frame(quantity)
+        ours = {e.subset.partition("=")[2]: e.mean for e in own
+                if e.quantity == quantity and e.perturbation is None and e.subset.startswith("group:")}  # fmt: skip
+        for value, mean in frame.by_group[quantity].items():
+            assert ours[value] == pytest.approx(mean), quantity
+        (gap,) = [e.mean for e in own if e.quantity == f"{quantity}_gap" and e.subset == "all"]
+        assert gap == pytest.approx(frame.difference()[quantity])
+
+
 def test_an_axis_that_tells_the_class_is_warned_of_and_another_is_not() -> None:
     """The bars' hue is their class; grey bars have none."""
     warned = {f.message.partition(" may ")[0] for f in audit(ByColour(), bars(), "axis_meaning").findings
