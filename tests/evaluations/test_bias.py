@@ -12,6 +12,8 @@ from torch import nn
 import semcon
 from semcon.core.errors import SemconError
 from semcon.datasets import Arrays, Shapes
+from semcon.report.evaluations import evaluation_parts
+from semcon.report.reading import readings
 
 SIDE, N = 12, 120
 
@@ -99,6 +101,10 @@ def test_groups_are_told_apart(tmp_path: Any) -> None:
     keys = [e.key for e in one.estimates]
     assert len(keys) == len(set(keys))
     assert "worst for grey" in one.verdict[0]
+    (part,) = evaluation_parts(readings([(record, tmp_path)]))
+    shown = {name: [cell[0].split(" ")[0] for cell in cells] for name, cells in part.tables[0].rows}
+    assert shown["ink: own"][0] == "1.00"
+    assert [shown[name][3] for name in ("ink: own", "ink: grey")] == ["60", "60"]
     with pytest.raises(SemconError, match="needs groups: --groups"):
         audit(ByColour(), data, "group_gap")
 

@@ -30,9 +30,7 @@ class Domains:
         self._domains: list[tuple[str, Dataset]] = [(one.name, load("datasets", "folder")(one)) for one in folders]
         flat = [name for name, one in self._domains if one.classes is None]
         if flat:
-            raise SemconError(
-                f"the domain {flat[0]} of {root} has no class folders: expected the same classes"
-            )
+            raise SemconError(f"the domain {flat[0]} of {root} has no class folders: expected the same classes")
         self.classes = tuple(sorted({name for _, one in self._domains for name in one.classes or ()}))
         turns = zip_longest(*([(place, i) for i in range(len(one))] for place, (_, one) in enumerate(self._domains)))
         self._rows: list[tuple[int, int]] = [item for turn in turns for item in turn if item is not None][:limit]

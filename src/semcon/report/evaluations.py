@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from semcon.core.record import Estimate, MapRecord, PerturbationRecord
 from semcon.report.curves import Group, curve_groups
+from semcon.report.groups import axis_tables, follow_tables, group_tables
 from semcon.report.listening import listening_figure
 from semcon.report.map_picture import common_scale, map_picture
 from semcon.report.numbers import interval, number, plain, words
@@ -184,7 +185,12 @@ def _cell(
     return tuple(_text(next(estimates, None)) for estimates in found)
 
 
-_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels, "smoothness": _smoothness}
+_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {
+    "corruption": _levels, "smoothness": _smoothness,
+    "group_gap": lambda looks: [Figures(*one) for one in group_tables(looks)],
+    "bias_search": lambda looks: [Figures(*one) for one in follow_tables(looks)],
+    "axis_meaning": lambda looks: [Figures(*one) for one in axis_tables(looks)],
+}  # fmt: skip
 
 
 def _alone(looks: Sequence[Reading]) -> Figures:
