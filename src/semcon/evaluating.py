@@ -19,6 +19,7 @@ from semcon.measuring.eye import Eye
 from semcon.measuring.gauges import choose_gauges, inert
 from semcon.measuring.plan import Plan, Trial
 from semcon.measuring.references import Index, References
+from semcon.measuring.trial_run import Besides, Clean
 from semcon.measuring.two_passes import Keeper, Reader, two_passes
 from semcon.progress import Progress
 from semcon.report.numbers import words
@@ -34,7 +35,8 @@ class Setting:
 
     `height`, `width`: of the canvas. `gradients`: whether the model has them. `labelled`, `masks`: whether the data
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
-    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name.
+    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `explanations`: their
+    names, `grad_cam:LAYER` with a layer of the user's; None leaves them to the budget.
     """
 
     budget: str
@@ -47,6 +49,7 @@ class Setting:
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
+    explanations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,17 @@ class TrialEvaluation(Evaluation):
             self.plan, subject, index, read, skip=skip, keep=keep, progress=progress,
             title=words(file_name(type(self))), more=self.more(subject, progress),
             passes=self.passes(subject) - self.plan.passes(gradients=subject.differentiable),
+            columns=self.columns, besides=self.besides(subject),
         )  # fmt: skip
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Further columns of the rows."""
+        return ()
+
+    def besides(self, subject: Subject) -> Callable[[Clean], Besides] | None:
+        """What measures the further `columns`, made for every untouched batch; `passes` counts it too."""
+        return None
 
     def more(self, subject: Subject, progress: Progress) -> Callable[[Batch], pl.DataFrame] | None:
         """Further rows of a batch, with some of the table's columns; `passes` counts them too."""

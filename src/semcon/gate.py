@@ -17,6 +17,7 @@ from typing import Literal
 
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.explained import OF_COPIES, OF_MAPS
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
 from semcon.report.numbers import counted
@@ -25,7 +26,7 @@ QUANTITIES = (
     "accuracy", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity",
     "flip", "flip_probability", "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz",
     "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change", "straightness",
-    "within_class_change",
+    "within_class_change", *OF_COPIES, *OF_MAPS,
 )  # fmt: skip
 ATTEMPTS = (
     "autoattack_linf", "color_jitter_attack", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf",
@@ -47,7 +48,7 @@ DOUBTS = (
 )
 """The codes of findings that evaluations make."""
 RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
-UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE)  # told without a perturbation
+UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE, *OF_MAPS)  # told without a perturbation
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip

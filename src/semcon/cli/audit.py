@@ -25,6 +25,7 @@ def audit(
     evaluate: str = "continuity",
     eps: str | None = None,
     autoattack: Annotated[bool, flags.switch("Have AutoAttack beside adversarial's own attacks.")] = False,
+    explanations: str | None = None,
     layers: str | None = None,
     gauges: str | None = None,
     draws: flags.Number = None,
@@ -53,6 +54,8 @@ def audit(
         Evaluations, as continuity,corruption; `semcon list evaluations` has them all.
     eps: str
         Sizes of adversarial's L-infinity attacks in 1/255, as 1,2,8.
+    explanations: str
+        Of the evaluations explanation_*, as grad_cam,lime; grad_cam:LAYER with a layer of yours.
     layers: str
         Module names to look at besides, as layer1,layer2; stages of the network by default; "none" for none.
     gauges: str
@@ -84,7 +87,8 @@ def audit(
     with redirect_stdout(sys.stderr):  # what the model or the data print
         record = measure(
             model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
-            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack, layers=flags.names(layers),
+            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack,
+            explanations=flags.names(explanations), layers=flags.names(layers),
             gauges=flags.names(gauges),
             draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,
             device=device or "auto", precision=precision or "32", seed=seed, name=name, skip_bad=skip_bad,

@@ -2,6 +2,7 @@
 from semcon.evaluations.adversarial import Adversarial as Adversarial
 from semcon.evaluations.continuity import Continuity as Continuity
 from semcon.evaluations.corruption import Corruption as Corruption
+from semcon.evaluations.explanation_stability import ExplanationStability as ExplanationStability
 from semcon.evaluations.frequency import Frequency as Frequency
 from semcon.evaluations.shortcut import Shortcut as Shortcut
 from semcon.evaluations.smoothness import Smoothness as Smoothness

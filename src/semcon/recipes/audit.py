@@ -41,6 +41,7 @@ class AuditRecipe(BaseModel):
     evaluate: tuple[str, ...] = ("continuity",)
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
+    explanations: tuple[str, ...] | None = None
     budget: BudgetName = "fast"
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
@@ -92,6 +93,7 @@ def audit(
     evaluate: str | Sequence[str] = ("continuity",),
     eps: str | Sequence[float] | float | None = None,
     autoattack: bool = False,
+    explanations: str | Sequence[str] | None = None,
     budget: BudgetName = "fast",
     limit: int | None = None,
     batch_size: int | None = None,
@@ -116,7 +118,8 @@ def audit(
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
     (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
-    adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them.
+    adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them. `explanations`: those that the
+    evaluations of explanations look at (`semcon list explanations`), `grad_cam:LAYER` with a layer of your own.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
     `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
@@ -129,8 +132,9 @@ def audit(
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
-        "evaluate": [one.strip() for one in evaluate.split(",")] if isinstance(evaluate, str) else tuple(evaluate),
+        "evaluate": _names(evaluate),
         "eps": _sizes(eps), "autoattack": autoattack,
+        "explanations": None if explanations is None else _names(explanations),
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
@@ -169,6 +173,7 @@ def _run(
         budget=settings.budget, height=subject.canvas.height, width=subject.canvas.width, seed=settings.seed,
         gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
         masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
+        explanations=settings.explanations,
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,
@@ -183,19 +188,20 @@ def _run(
 
 
 _OF = {
-    "continuity": ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
-    "adversarial": ("eps", "autoattack"),
+    ("continuity",): ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
+    ("adversarial",): ("eps", "autoattack"),
+    ("explanation_stability", "explanation_faithfulness", "explanation_focus"): ("explanations",),
 }
-"""Settings that one evaluation reads alone."""
+"""Settings that these evaluations read alone."""
 
 
 def _check_settings(settings: AuditRecipe) -> None:
     """Errors: `SemconError` for a setting that none of the evaluations reads."""
-    for evaluation, names in _OF.items():
+    for evaluations, names in _OF.items():
         given = [name for name in names if getattr(settings, name) != AuditRecipe.model_fields[name].default]
-        if given and evaluation not in settings.evaluate:
+        if given and not set(evaluations) & set(settings.evaluate):
             flag = "perturb" if given[0] == "perturbations" else given[0]
-            raise SemconError(f"--{flag} belongs to the evaluation {evaluation}: add it to --evaluate")
+            raise SemconError(f"--{flag} belongs to the evaluation {' or '.join(evaluations)}: add it to --evaluate")
 
 
 def check_evaluations(names: Sequence[str]) -> None:
@@ -256,6 +262,11 @@ def _check_rules(rules: Sequence[Rule], evaluations: Mapping[str, Evaluation]) -
     critical = plan is None or plan.critical or len(evaluations) > 1
     gauges = [gauge.name for gauge in plan.gauges] if plan else [PRIMARY]
     check_rules(rules, severities, gauges, worst=searched, critical=critical)
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """`a,b` -> names."""
+    return tuple(one.strip() for one in names.split(",")) if isinstance(names, str) else tuple(names)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,6 @@
+# Written by scripts/stubs.py from the files of this folder.
+from semcon.explanations.grad_cam import GradCam as GradCam
+from semcon.explanations.gradient import Gradient as Gradient
+from semcon.explanations.input_x_gradient import InputXGradient as InputXGradient
+from semcon.explanations.integrated_gradients import IntegratedGradients as IntegratedGradients
+from semcon.explanations.smooth_grad import SmoothGrad as SmoothGrad
