@@ -36,6 +36,8 @@ ATTEMPTS = (
 DOUBTS = (
     "adversarial-weak-attack",
     "adversarial-without-gradients",
+    "explanation-blank",
+    "explanation-ignores-weights",
     "gradient-masking-black-box",
     "gradient-masking-large-eps",
     "gradient-masking-loss-flat",

@@ -138,6 +138,14 @@ class Subject:
         other._set_normalisation()
         return other
 
+    def replaced(self, module: nn.Module) -> Subject:
+        """The same preprocessing around another network of the same layers."""
+        other = copy.copy(self)
+        other.model = other.module = module.eval()
+        other._viewer = Viewer(module, self._viewer.last_linear)
+        other._modes = []
+        return other
+
     def release(self) -> None:
         """Give the model back as it came: every module's mode, and its device."""
         if self.module is not None:

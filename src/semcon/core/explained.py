@@ -13,6 +13,8 @@ FAITH = (*CURVES, "infidelity", "max_sensitivity", "randomised")
 FOCUS = ("mass_inside", "pointing_game", "mask_iou", "gini", "entropy")
 OF_MAPS = (*FAITH, *FOCUS)
 """Of an image: its own map."""
+CHANCE = "chance"
+"""The method that stands for a map which knows nothing."""
 RATES = ("moved", "pointing_game")
 """In [0, 1] image by image, and counted."""
 

@@ -2,6 +2,8 @@
 from semcon.evaluations.adversarial import Adversarial as Adversarial
 from semcon.evaluations.continuity import Continuity as Continuity
 from semcon.evaluations.corruption import Corruption as Corruption
+from semcon.evaluations.explanation_faithfulness import ExplanationFaithfulness as ExplanationFaithfulness
+from semcon.evaluations.explanation_focus import ExplanationFocus as ExplanationFocus
 from semcon.evaluations.explanation_stability import ExplanationStability as ExplanationStability
 from semcon.evaluations.frequency import Frequency as Frequency
 from semcon.evaluations.shortcut import Shortcut as Shortcut
