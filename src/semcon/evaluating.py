@@ -160,7 +160,7 @@ class TrialEvaluation(Evaluation):
             self.plan, subject, index, read, skip=skip, keep=keep, progress=progress,
             title=words(file_name(type(self))), more=self.more(subject, progress),
             passes=self.passes(subject) - self.plan.passes(gradients=subject.differentiable),
-            columns=self.columns, besides=self.besides(subject),
+            columns=self.columns, besides=self.besides(subject, progress),
         )  # fmt: skip
 
     @property
@@ -168,7 +168,7 @@ class TrialEvaluation(Evaluation):
         """Further columns of the rows."""
         return ()
 
-    def besides(self, subject: Subject) -> Callable[[Clean], Besides] | None:
+    def besides(self, subject: Subject, progress: Progress) -> Callable[[Clean], Besides] | None:
         """What measures the further `columns`, made for every untouched batch; `passes` counts it too."""
         return None
 

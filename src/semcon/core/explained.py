@@ -8,7 +8,7 @@ LIKENESS = ("rank_correlation", "ssim", "top_overlap", "cosine")
 OF_COPIES = (*LIKENESS, "moved")
 """Of a row: the maps of an image and of its copy."""
 BASELINES = ("black", "blur", "mean", "noise")
-CURVES = tuple(f"{way}_{baseline}" for way in ("insertion", "deletion") for baseline in (*BASELINES, "road"))
+CURVES = (*(f"{way}_{baseline}" for way in ("insertion", "deletion") for baseline in BASELINES), "deletion_road")
 FAITH = (*CURVES, "infidelity", "max_sensitivity", "randomised")
 FOCUS = ("mass_inside", "pointing_game", "mask_iou", "gini", "entropy")
 OF_MAPS = (*FAITH, *FOCUS)

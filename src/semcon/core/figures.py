@@ -21,7 +21,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Draws = Literal["random", "worst"]
 Statistic = Literal["mean", "ratio", "median"]
-RATES = ("flip", "accuracy", "discontinuity", "any_nearer_20", "flip_probability", *explained.RATES)  # in [0, 1] image by image
+RATES = ("flip", "accuracy", "discontinuity", "any_nearer_20", "flip_probability", *explained.RATES)
+"""In [0, 1] image by image."""
 WHY = {
     "within_class_change": "no two images of a class to compare, or they do not differ in this representation",
     "discontinuity": "no image has another one of its class among the references",

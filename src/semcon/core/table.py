@@ -160,7 +160,7 @@ def of_rows(columns: Sequence[str]) -> Schema:
 
 def _present(schema: Schema, quantities: tuple[str, ...], columns: Sequence[str]) -> Schema:
     known = {name: kind for name, kind in schema.items() if name in columns}
-    return known | {name: pl.Float32 for name in explained(columns, quantities)}
+    return known | dict.fromkeys(explained(columns, quantities), pl.Float32)
 
 
 def _gauges(path: Path) -> tuple[GaugeInfo, ...]:

@@ -18,6 +18,7 @@ from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.plan import Plan, Trial
 from semcon.measuring.trial_run import Besides, Clean
+from semcon.progress import Progress
 from semcon.report.numbers import percent, words
 from semcon.subject import Subject
 
@@ -32,7 +33,9 @@ class ExplanationStability(TrialEvaluation):
     Both maps explain the class predicted on the untouched image; geometry carries the first along.
     """
 
-    question: ClassVar[str] = "Does the explanation stay where it was while the image changes without changing its meaning?"
+    question: ClassVar[str] = (
+        "Does the explanation stay where it was while the image changes without changing its meaning?"
+    )
 
     explanations: tuple[Explanation, ...] = ()
     asked: bool = False
@@ -70,12 +73,12 @@ class ExplanationStability(TrialEvaluation):
         """Every likeness, method by method."""
         return columns(self.explanations)
 
-    def besides(self, subject: Subject) -> Callable[[Clean], Besides]:
+    def besides(self, subject: Subject, progress: Progress) -> Callable[[Clean], Besides]:
         """The maps of the untouched images, and what compares copies with them."""
 
         def at(clean: Clean) -> Besides:
             keys = Keys(clean.ids, self.plan.seed, 0, SCOPE)
-            return Steadiness.at(subject, self.explanations, clean.x, clean.prediction, keys)
+            return Steadiness.at(subject, self.explanations, clean.x, clean.prediction, keys, progress.advance)
 
         return at
 
@@ -92,7 +95,7 @@ class ExplanationStability(TrialEvaluation):
                 continue
             top = max(moved, key=lambda e: e.mean or 0)
             yield (
-                f"Where the prediction stays, {words(method)} moves most often under {words(top.perturbation or '')} at "
-                f"{top.severity:g}: for {percent(top.mean)} [{percent(top.low)}, {percent(top.high)}] of the images "
+                f"Where the prediction stays, {words(method)} moves most often under {words(top.perturbation or '')} "
+                f"at {top.severity:g}: for {percent(top.mean)} [{percent(top.low)}, {percent(top.high)}] of the images "
                 "fewer than half of the most important tenth of the pixels are still the most important ones."
             )

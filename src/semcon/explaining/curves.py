@@ -49,7 +49,7 @@ def places(maps: Tensor) -> Tensor:
 
 
 def baseline(kind: str, x: Tensor, keys: Keys) -> Tensor:
-    """What stands for "nothing there": "black", "mean" (the image's colour), "blur" (sd a tenth of the height), "noise".
+    """What stands for nothing: "black", "mean" (the image's colour), "blur" (sd a tenth of the height), "noise".
 
     Noise is normal about the image's mean with its standard deviation, channel by channel, clipped.
     """

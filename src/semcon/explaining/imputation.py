@@ -1,4 +1,4 @@
-"""Noisy linear imputation: removed pixels become the mean of their neighbours, so that the hole's shape tells nothing."""
+"""Noisy linear imputation: removed pixels become the mean of their neighbours, which hides the shape of the hole."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What becomes of an explanation when the image is perturbed: the map of the copy against the image's, carried along."""
+"""What becomes of an explanation under a perturbation: the map of the copy against the image's, carried along."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from semcon.core.explained import LIKENESS, OF_COPIES
 from semcon.core.registry import file_name
 from semcon.explaining.likeness import likeness
 from semcon.keyed import Keys
+from semcon.measuring.fitting import nothing
 from semcon.measuring.trial_run import Drawn
 from semcon.subject import Subject
 
@@ -39,12 +40,19 @@ class Steadiness:
     maps: tuple[Tensor, ...]
     target: Tensor
     keys: Keys
+    advance: Callable[[float], None] = nothing
 
     @classmethod
-    def at(cls, subject: Subject, explanations: tuple[Explanation, ...], x: Tensor, target: Tensor, keys: Keys):  # noqa: ANN206
+    def at(
+        cls, subject: Subject, explanations: tuple[Explanation, ...], x: Tensor, target: Tensor, keys: Keys,
+        advance: Callable[[float], None] = nothing,
+    ) -> Steadiness:  # fmt: skip
         """With the maps of the untouched images."""
-        maps = tuple(one(subject, x, target, keys) for one in explanations)
-        return cls(subject, explanations, maps, target, keys)
+        maps: list[Tensor] = []
+        for one in explanations:
+            maps.append(one(subject, x, target, keys))
+            advance(len(x) * one.passes)
+        return cls(subject, explanations, tuple(maps), target, keys, advance)
 
     def __call__(self, drawn: Drawn) -> list[Tensor]:
         """(B,) for every one of `columns`."""
@@ -54,6 +62,7 @@ class Steadiness:
             alike = likeness(carried, one(self.subject, drawn.copies, self.target, self.keys))
             moved = (alike["top_overlap"] < HALF).float()
             unknown = alike["top_overlap"].isnan() | (drawn.prediction != self.target)
+            self.advance(len(carried) * one.passes)
             found += [*(alike[name] for name in LIKENESS), moved.masked_fill(unknown, torch.nan)]
         return found
 

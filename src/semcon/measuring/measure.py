@@ -31,8 +31,8 @@ from semcon.measuring.trial_run import Besides, Clean, TrialRun
 class Measurement:
     """The second pass over one subject: batches in, table parts out.
 
-    `more`: further rows of a batch, with some of the table's columns. `columns`, `besides`: further columns of the rows,
-    and what measures them, made for every untouched batch.
+    `more`: further rows of a batch, with some of the table's columns. `columns`, `besides`: further columns of the
+    rows, and what measures them, made for every untouched batch.
     """
 
     eye: Eye

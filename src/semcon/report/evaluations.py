@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from semcon.core.record import Estimate, MapRecord, PerturbationRecord
 from semcon.report.curves import Group, curve_groups
+from semcon.report.explanations import faithfulness_tables, focus_tables, stability_tables
 from semcon.report.listening import listening_figure
 from semcon.report.map_picture import common_scale, map_picture
 from semcon.report.numbers import interval, number, plain, words
@@ -17,6 +18,8 @@ from semcon.report.reading import QUANTITIES, Reading
 _TITLES = {
     "corruption": "Common corruptions", "adversarial": "Adversarial examples", "frequency": "Which frequencies it uses",
     "shortcut": "Shape, texture, colour, background", "smoothness": "Smoothness",
+    "explanation_stability": "Do explanations stay?", "explanation_faithfulness": "Are explanations faithful?",
+    "explanation_focus": "Where explanations look",
 }  # fmt: skip
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
 _LISTENING = ("frequency", "shortcut")
@@ -172,7 +175,12 @@ def _cell(
     return tuple(_text(next(estimates, None)) for estimates in found)
 
 
-_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {"corruption": _levels, "smoothness": _smoothness}
+_TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {
+    "corruption": _levels, "smoothness": _smoothness,
+    "explanation_stability": lambda looks: [Figures(*one) for one in stability_tables(looks)],
+    "explanation_faithfulness": lambda looks: [Figures(*one) for one in faithfulness_tables(looks)],
+    "explanation_focus": lambda looks: [Figures(*one) for one in focus_tables(looks)],
+}  # fmt: skip
 
 
 def _alone(looks: Sequence[Reading]) -> Figures:
@@ -180,7 +188,8 @@ def _alone(looks: Sequence[Reading]) -> Figures:
     found: dict[tuple[str | None, str], list[str]] = {}
     for place, look in enumerate(looks):
         for e in look.record.estimates:
-            if e.severity is None and e.subset == "all" and not (e.perturbation is None and e.quantity in _UNTOUCHED):
+            untouched = e.perturbation is None and (e.quantity in _UNTOUCHED or e.representation is not None)
+            if e.severity is None and e.subset == "all" and not untouched:
                 found.setdefault((e.perturbation, e.quantity), [""] * len(looks))[place] = _text(e)
     rows = [
         (f"{words(perturbation)}: {_name(quantity)}" if perturbation else _name(quantity), (tuple(texts),))
