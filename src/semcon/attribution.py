@@ -97,6 +97,7 @@ def stages(model: nn.Module, probe: Tensor, limit: int = 4) -> list[str]:
     return [good[round(i * step)] for i in range(limit)]
 
 
+@torch.enable_grad()
 def spatial_layer(model: nn.Module, probe: Tensor) -> str | None:
     """The module that runs last of those whose output has places that the logits still depend on, each by itself.
 
@@ -105,10 +106,11 @@ def spatial_layer(model: nn.Module, probe: Tensor) -> str | None:
     """
     modules = {name: module for name, module in model.named_modules() if name}
     seen: list[tuple[str, object, object]] = []
-    with torch.enable_grad(), watching(modules, seen, keep=True):
+    with watching(modules, seen, keep=True):
         logits = first_tensor(model(probe.detach().requires_grad_()))
     if logits is None or not logits.requires_grad:
         return None
+    score = logits.flatten(1).max(1).values.sum()
     tokens = {output.shape[1] for _, _, output in seen if isinstance(output, Tensor) and output.dim() == 3}
     height, width = probe.shape[2:]
     for name, _, output in reversed(seen):
@@ -120,7 +122,6 @@ def spatial_layer(model: nn.Module, probe: Tensor) -> str | None:
             continue
         if as_grid(output, height, width) is None:
             continue
-        score = logits.flatten(1).max(1).values.sum()
         gradient = torch.autograd.grad(score, output, retain_graph=True, allow_unused=True)[0]
         places = None if gradient is None else as_grid(gradient, height, width)
         if places is not None and bool((places != 0).any()):
@@ -148,7 +149,7 @@ def as_grid(output: Tensor, height: int, width: int) -> Tensor | None:
 
 def _alike(rows: int, columns: int, height: int, width: int) -> bool:
     """Whether it is a grid over the canvas, more than a single place."""
-    return rows * columns > 1 and rows <= height and columns <= width and abs(rows * width - columns * height) <= max(
+    return rows * columns > 1 and rows <= height and columns <= width and abs(rows * width - columns * height) < max(
         height, width
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ def top_overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity of the maps, each over its largest absolute value, so that their range is 2.
+    """Structural similarity of the maps, each over its largest absolute value and then from [-1, 1] to [0, 1].
 
     Gaussian windows of 11 pixels (sd 1.5), only where they fit. Source: Wang et al. 2004.
     """
@@ -48,7 +48,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
     both = torch.cat([x, y, x * x, y * y, x * y])
     mean_x, mean_y, xx, yy, xy = blurred(both).chunk(5)
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    c1, c2 = 0.01**2, 0.03**2
     light = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * (xy - mean_x * mean_y) + c2) / (xx - mean_x**2 + yy - mean_y**2 + c2)
     return _told((light * structure).mean((1, 2, 3)), a, b)
@@ -80,7 +80,7 @@ def _told(values: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _scaled(maps: Tensor) -> Tensor:
-    return maps / maps.abs().amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
+    return 0.5 + maps / (2 * maps.abs().amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny))
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ class GradCam(Explanation):
 
     @property
     def passes(self) -> float:
-        """One forward, one backward."""
-        return 3.0
+        """One forward, and a backward that ends at a late layer."""
+        return 1.5
 
     def settled(self, subject: Explained) -> Self:
         """With a layer. Errors: `UnknownNameError` for one that is not there; `SemconError` where none has places."""

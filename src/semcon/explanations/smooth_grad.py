@@ -35,7 +35,7 @@ class SmoothGrad(Explanation):
     def __call__(self, subject: Learner, x: Tensor, target: Tensor, keys: Keys) -> Tensor:
         """Never negative."""
         own = keys.within("smooth_grad")
-        sigma = self.noise * (x.detach().amax((1, 2, 3)) - x.detach().amin((1, 2, 3))).view(-1, 1, 1, 1)
+        sigma = self.noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
         total = torch.zeros_like(x)
         for part in parts(self.samples, len(x)):
             noise = torch.stack([own.normal(f"noise {n}", tuple(x.shape[1:])) for n in range(part.start, part.stop)])
