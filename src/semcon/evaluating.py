@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import polars as pl
+from torch import Tensor
 
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
-from semcon.core.record import Estimate, Finding, MapRecord, PerturbationRecord
+from semcon.core.record import Estimate, ExplainedEntry, Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
 from semcon.loading import Batch
@@ -53,13 +54,25 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Pictured:
+    """An entry of a gallery whose pictures are still to be saved: `tiles` (3, H, W) in [0, 1], by role."""
+
+    entry: ExplainedEntry
+    tiles: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Conclusion:
-    """What an evaluation says: sentences for people, pictures of numbers, doubts, estimates besides every table's."""
+    """What an evaluation says: sentences for people, pictures of numbers, doubts, estimates besides every table's.
+
+    `pictures`: a gallery of its own.
+    """
 
     verdict: tuple[str, ...] = ()
     maps: tuple[MapRecord, ...] = ()
     findings: tuple[Finding, ...] = ()
     estimates: tuple[Estimate, ...] = ()
+    pictures: tuple[Pictured, ...] = ()
 
 
 class Evaluation(ABC):

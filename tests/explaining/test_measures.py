@@ -108,7 +108,7 @@ def test_baselines_keep_the_canvas_and_the_batch_out(kind: str) -> None:
 
 
 def test_a_linear_models_weights_foretell_every_removal() -> None:
-    """The fall of the logit is the sum of w (x - colour) in the square: infidelity 0, scaled or not; noise tells nothing."""
+    """The fall of the logit is the sum of w (x - colour) in the square: infidelity 0; a map of zeros tells nothing."""
     subject, x, target = linear(), torch.rand(3, 3, SIZE, SIZE), torch.tensor([0, 1, 1])
     with torch.no_grad():
         removed = Removals.drawn(subject, x, target, KEYS, 40)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from semcon import __version__
-from semcon.auditing.gallery import Gallery
+from semcon.auditing.gallery import Gallery, explained
 from semcon.auditing.material import Material, Request
 from semcon.auditing.outlook import outlook, seconds_for
 from semcon.auditing.records import data_record, settings_record, subject_record
@@ -54,7 +55,11 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     continuity = main.name == "continuity"
     rows = profile(main.table, families, seed=request.seed, primary=PRIMARY) if continuity else []
     others = [
-        _concluded(one, subject, probe, request.seed, names, progress) for one in measured if one.name != "continuity"
+        _concluded(one, subject, probe, request.seed, names, progress, folder.folder / "gallery")
+        for one in measured
+        if one.name != "continuity"
+        for one in measured
+        if one.name != "continuity"
     ]
     plan = main.evaluation.plan if isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(
@@ -137,9 +142,15 @@ def _measured(
 
 
 def _concluded(
-    one: _Measured, subject: Subject, probe: Batch, seed: int, names: Sequence[str], progress: Progress
+    one: _Measured,
+    subject: Subject,
+    probe: Batch,
+    seed: int,
+    names: Sequence[str],
+    progress: Progress,
+    folder: Path,
 ) -> tuple[EvaluationRecord, Conclusion]:
-    """What the record keeps of an evaluation besides continuity."""
+    """What the record keeps of an evaluation besides continuity; `folder`: for its pictures."""
     began = time.perf_counter()
     conclusion = _conclusion(one, subject, probe, progress)
     every = summarise(one.table, seed=seed, primary=PRIMARY, class_names=names)
@@ -150,7 +161,7 @@ def _concluded(
         perturbations=one.evaluation.attempts(), gauges=one.table.gauges,
         inert=one.evaluation.idle if isinstance(one.evaluation, TrialEvaluation) else (),
         estimates=(*told, *conclusion.estimates),
-        verdict=conclusion.verdict, maps=conclusion.maps,
+        verdict=conclusion.verdict, maps=conclusion.maps, explained=explained(folder, conclusion.pictures),
     )  # fmt: skip
     return record, conclusion
 

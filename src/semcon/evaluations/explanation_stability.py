@@ -13,6 +13,7 @@ from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Setting, TrialEvaluation
 from semcon.explaining.choosing import chosen, settled
+from semcon.explaining.pictures import pictures
 from semcon.explaining.stability import SCOPE, Steadiness, columns
 from semcon.keyed import Keys
 from semcon.loading import Batch
@@ -84,7 +85,8 @@ class ExplanationStability(TrialEvaluation):
 
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """How often the explanation moves though the prediction does not, where that is commonest."""
-        return Conclusion(verdict=tuple(self._verdict(table)))
+        shown = pictures(subject, self.explanations, self.plan.trials, probe, self.plan.seed)
+        return Conclusion(verdict=tuple(self._verdict(table)), pictures=tuple(shown))
 
     def _verdict(self, table: SampleTable) -> Iterator[str]:
         figures = [one for one in summarise(table, seed=self.plan.seed) if one.subset == "all" and one.mean is not None]

@@ -68,12 +68,12 @@ class Lime(Explanation):
 
 
 def superpixels(x: Tensor, segments: int) -> Tensor:
-    """SLIC, about so many a canvas: (B, 3, H, W) -> (B, H, W) int64 from 0. Errors: `SemconError` without scikit-image."""
+    """SLIC, about so many: (B, 3, H, W) -> (B, H, W) int64 from 0. Errors: `SemconError` without scikit-image."""
     try:
         from skimage.segmentation import slic
     except ImportError:
         raise SemconError(
-            "lime needs scikit-image for its superpixels: pip install 'semcon[explanations]', or choose occlusion or rise"
+            "lime needs scikit-image for its superpixels: pip install 'semcon[explanations]', or choose occlusion"
         ) from None
     import numpy as np
 

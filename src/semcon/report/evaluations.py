@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from semcon.core.record import Estimate, MapRecord, PerturbationRecord
 from semcon.report.curves import Group, curve_groups
+from semcon.report.explained import ExplainedCard, explained_cards
 from semcon.report.explanations import faithfulness_tables, focus_tables, stability_tables
 from semcon.report.listening import listening_figure
 from semcon.report.map_picture import common_scale, map_picture
@@ -52,6 +53,7 @@ class EvaluationPart:
     tables: tuple[Figures, ...]
     curves: tuple[Group, ...]
     worst: bool
+    explained: tuple[ExplainedCard, ...] = ()
     wide: Markup | None = None
 
 
@@ -84,7 +86,7 @@ def _part(name: str, runs: Sequence[Reading], every: Sequence[Reading]) -> Evalu
         name, _TITLES.get(name, words(name).capitalize()), question,
         tuple((every.index(run), run.label, look.record.verdict) for run, look in zip(runs, looks, strict=True)),
         _pictures(name, runs), tuple(table for table in tables if table.rows), curve_groups(looks),
-        any(look.has_worst for look in looks),
+        any(look.has_worst for look in looks), explained_cards(every, name),
     )  # fmt: skip
 
 
