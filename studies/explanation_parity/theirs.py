@@ -111,7 +111,7 @@ def compared(data: Path, name: str, given: dict[str, np.ndarray]) -> dict[str, A
     found["max-sensitivity (captum)"] = sensitive(logits, x, target, given)
     found["max-sensitivity (quantus)"] = sensitive_quantus(logits, given)
     found["deletion (quantus)"] = alike(given["deletion"].T, deletion_quantus(logits, given))
-    blocks = quantus.Infidelity(perturb_patch_sizes=[PATCH], n_perturb_samples=1, perturb_baseline="black")
+    blocks = quantus.Infidelity(perturb_patch_sizes=[PATCH], n_perturb_samples=1, perturb_baseline=0.0)
     theirs = blocks(
         model=logits, x_batch=given["x"], y_batch=given["target"], a_batch=given["integrated_gradients"][:, None],
         channel_first=True, device="cpu",
@@ -178,7 +178,7 @@ def sensitive_quantus(model: nn.Module, given: dict[str, np.ndarray]) -> dict[st
 def deletion_quantus(model: nn.Module, given: dict[str, np.ndarray]) -> np.ndarray:
     """The curve of PixelFlipping; its features are single channels, so that every third step ends with whole pixels."""
     metric = quantus.PixelFlipping(
-        features_in_step=given["x"][0, 0].size // SHARES, perturb_baseline="black", normalise=False
+        features_in_step=given["x"][0, 0].size // SHARES, perturb_baseline=0.0, normalise=False
     )
     theirs = metric(
         model=model, x_batch=given["x"], y_batch=given["target"], a_batch=given["integrated_gradients"][:, None],

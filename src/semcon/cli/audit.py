@@ -18,6 +18,7 @@ def audit(
     mean: flags.Mean = None,
     std: flags.Std = None,
     size: flags.Size = None,
+    masks: Path | None = None,
     classes: flags.Classes = None,
     perturb: Annotated[
         list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]]; all perturbations by default.")
@@ -50,6 +51,8 @@ def audit(
 
     Parameters
     ----------
+    masks: Path
+        A folder that says where the object is: for folder:DIR, the same paths inside it, bright on the object.
     evaluate: str
         Evaluations, as continuity,corruption; `semcon list evaluations` has them all.
     eps: str
@@ -86,7 +89,8 @@ def audit(
         gate.check_writable(junit)
     with redirect_stdout(sys.stderr):  # what the model or the data print
         record = measure(
-            model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
+            model, data, weights=weights, mean=mean, std=std, size=size, masks=masks, classes=classes,
+            perturbations=perturb or (),
             evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack,
             explanations=flags.names(explanations), layers=flags.names(layers),
             gauges=flags.names(gauges),

@@ -96,6 +96,10 @@ class ExplanationStability(TrialEvaluation):
             if not moved:
                 continue
             top = max(moved, key=lambda e: e.mean or 0)
+            if not top.mean:
+                bound = percent(max(e.high or 0 for e in moved))
+                yield f"Where the prediction stays, {words(method)} never moved under any of them (at most {bound})."
+                continue
             yield (
                 f"Where the prediction stays, {words(method)} moves most often under {words(top.perturbation or '')} "
                 f"at {top.severity:g}: for {percent(top.mean)} [{percent(top.low)}, {percent(top.high)}] of the images "

@@ -32,6 +32,7 @@ class AuditRecipe(BaseModel):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     size: int | None = Field(default=None, ge=8, le=4096)
+    masks: str | None = None
     classes: tuple[str, ...] | None = None
     perturbations: tuple[str, ...] = ()
     layers: tuple[str, ...] | None = None
@@ -82,6 +83,7 @@ def audit(
     mean: str | Sequence[float] | float | None = None,
     std: str | Sequence[float] | float | None = None,
     size: int | None = None,
+    masks: str | Path | None = None,
     classes: str | Path | Sequence[str] | None = None,
     perturbations: str | Sequence[str] = (),
     layers: str | Sequence[str] | None = None,
@@ -114,7 +116,8 @@ def audit(
     `model`: `timm:NAME`, `torchvision:NAME`, `file:PATH.py:BUILDER`, or an `nn.Module` or callable from the canvas
     normalised by `mean` and `std` to logits (B, K). `data`: `folder:DIR`, `parquet:FILE`, `builtin:NAME`, or images
     (N, C, H, W) in [0, 1] or uint8 with labels (N,), a Dataset, a DataLoader. `perturbations`: `"hue"`,
-    `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `layers`: further outputs to look at,
+    `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `masks`: a folder beside a folder of images, of the
+    same paths, that says where the object is. `layers`: further outputs to look at,
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
     (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
@@ -128,7 +131,7 @@ def audit(
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
     settings = recipe({
         "weights": None if weights is None else str(weights), "mean": numbers(mean, "mean"), "std": numbers(std, "std"),
-        "size": size, "classes": class_names, "perturbations": _several(perturbations),
+        "size": size, "masks": None if masks is None else str(masks), "classes": class_names, "perturbations": _several(perturbations),
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
@@ -160,7 +163,7 @@ def _run(
     check_evaluations(settings.evaluate)
     _check_settings(settings)
     built = parse_model(model, settings.weights).build()
-    dataset = parse_data(data, allowance.limit)
+    dataset = parse_data(data, allowance.limit, settings.masks)
     limits: dict[str, float] = getattr(dataset, "severity_limits", {})
     trials = parse_trials(settings.perturbations, allowance, limits)
     with progress.task("reading", total=len(dataset)):
