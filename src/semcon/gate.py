@@ -139,7 +139,7 @@ def _missing(rule: Rule, severities: Mapping[str, Sequence[float]], *, worst: bo
     if rule.quantity == "critical_severity" and not critical:
         return "it has no critical severities (--budget standard measures them)"
     if rule.perturbation is None and rule.quantity not in UNTOUCHED:
-        return f"name a perturbation, such as '{next(iter(severities))} {rule.text}'"
+        return f"name a perturbation, such as '{next(iter(severities), 'brightness')} {rule.text}'"
     measured = severities.get(rule.perturbation or "", ())
     if rule.severity is not None and not any(_at(severity, rule.severity) for severity in measured):
         return f"{rule.perturbation} is measured at {', '.join(f'{severity:g}' for severity in measured)}"
@@ -197,6 +197,7 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
             for used in one.perturbations:
                 severities[used.name] = (*severities.get(used.name, ()), *used.severities)
         gauges = [info.name for one in settings for info in one.gauges]
+        gauges += [e.representation for e in figures if e.distance is None and e.representation is not None]
         worst = any(estimate.draws == "worst" for estimate in figures)
         check_rules([rule], severities, gauges, worst=worst, critical=any(one.critical for one in settings))
         there = {e.quantity for e in figures if e.perturbation == rule.perturbation}
@@ -213,6 +214,8 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
 def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
     """Whether a rule is about a figure: of all images, by the primary gauge unless it names one."""
     gauge = None if figure.representation is None else f"{figure.representation}.{figure.distance}"
+    if figure.representation is not None and figure.distance is None:  # of an explanation: all of them unless named
+        gauge = figure.representation if rule.gauge else None
     same = figure.quantity == rule.quantity and figure.draws == rule.draws and figure.perturbation == rule.perturbation
     return same and figure.subset == "all" and _at(figure.severity, rule.severity) and gauge in (
         None, rule.gauge or primary
@@ -228,7 +231,7 @@ def check_names(records: Sequence[Record], rule: Rule, families: Sequence[str] =
     looked = [{info.name for info in record.settings.gauges} for record in records]
     gauges = set.intersection(*looked)
     gauge = rule.gauge or records[0].settings.primary
-    if gauge not in gauges:
+    if rule.quantity not in (*OF_COPIES, *OF_MAPS) and gauge not in gauges:
         raise UnknownNameError(f"gauge in the rule {rule.text!r}", gauge, gauges)
 
 

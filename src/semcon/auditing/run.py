@@ -58,8 +58,6 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         _concluded(one, subject, probe, request.seed, names, progress, folder.folder / "gallery")
         for one in measured
         if one.name != "continuity"
-        for one in measured
-        if one.name != "continuity"
     ]
     plan = main.evaluation.plan if isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(

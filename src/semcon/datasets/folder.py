@@ -116,9 +116,8 @@ def _masks_of(names: Sequence[Path], root: Path, masks: Path) -> list[Path]:
     if several:
         raise SemconError(f"{_listed(several)} with more than one mask in {masks}: expected one, with any suffix")
     sizes = [(str(name), _size(root / name), _size(own[0])) for name, own in zip(names, found, strict=True)]
-    other = [
-        f"{name} ({_by(image)}, mask {_by(mask)})" for name, image, mask in sizes if image != mask and image and mask
-    ]
+    unequal = [one for one in sizes if one[1] and one[2] and one[1] != one[2]]
+    other = [f"{name} ({_by(image)}, mask {_by(mask)})" for name, image, mask in unequal]
     if other:
         raise SemconError(f"{_listed(other)} with a mask of another size: expected masks in the size of their images")
     return [own[0] for own in found]
@@ -138,7 +137,8 @@ def _size(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return image.size[::-1] if turned else image.size
+            width, height = image.size
+            return (height, width) if turned else (width, height)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
 

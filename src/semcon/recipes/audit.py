@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.core.registry import available, load
+from semcon.core.registry import available, file_name, load
 from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
 from semcon.recipes.sources import numbers, parse_data, parse_model, read_classes
@@ -116,8 +116,8 @@ def audit(
     `model`: `timm:NAME`, `torchvision:NAME`, `file:PATH.py:BUILDER`, or an `nn.Module` or callable from the canvas
     normalised by `mean` and `std` to logits (B, K). `data`: `folder:DIR`, `parquet:FILE`, `builtin:NAME`, or images
     (N, C, H, W) in [0, 1] or uint8 with labels (N,), a Dataset, a DataLoader. `perturbations`: `"hue"`,
-    `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `masks`: a folder beside a folder of images, of the
-    same paths, that says where the object is. `layers`: further outputs to look at,
+    `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `masks`: a folder beside a folder
+    of images, of the same paths, that says where the object is. `layers`: further outputs to look at,
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
     (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
@@ -131,7 +131,8 @@ def audit(
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
     settings = recipe({
         "weights": None if weights is None else str(weights), "mean": numbers(mean, "mean"), "std": numbers(std, "std"),
-        "size": size, "masks": None if masks is None else str(masks), "classes": class_names, "perturbations": _several(perturbations),
+        "size": size, "masks": None if masks is None else str(masks), "classes": class_names,
+        "perturbations": _several(perturbations),
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
@@ -264,6 +265,7 @@ def _check_rules(rules: Sequence[Rule], evaluations: Mapping[str, Evaluation]) -
     searched = plan is None or plan.worst is not None or len(evaluations) > 1
     critical = plan is None or plan.critical or len(evaluations) > 1
     gauges = [gauge.name for gauge in plan.gauges] if plan else [PRIMARY]
+    gauges += [file_name(type(each)) for one in evaluations.values() for each in getattr(one, "explanations", ())]
     check_rules(rules, severities, gauges, worst=searched, critical=critical)
 
 
