@@ -5,7 +5,8 @@
 DIR: the folder with `weights/cifar10` and `cifar10/test.parquet` (SEMCON_DATA); without it nothing is measured.
 `--peers`: where captum and quantus are installed (a site-packages folder); what is missing is left out. ResNet-20 on
 CIFAR-10. The same work for both: steps, samples, squares, noise draws, removed shares are equal; the agreement of the
-results is `studies/explanation_parity`. Both take turns within a repeat; medians of the repeats and of their ratios.
+results is `studies/explanation_parity`. Both take turns within a repeat; medians of the repeats and of their
+ratios, in wall and in processor time, which is the steadier of the two on a shared machine.
 """
 
 from __future__ import annotations
@@ -163,30 +164,36 @@ def _quantus(logits: nn.Module, x: Tensor, target: Tensor, maps: Tensor, _: str)
     }
 
 
-def timed(work: Work) -> float:
-    began = time.perf_counter()
+def timed(work: Work) -> tuple[float, float]:
+    """Wall and processor seconds."""
+    began = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - began[0], time.process_time() - began[1]
 
 
 def measured(found: dict[str, dict[str, Work]], repeats: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, peers in found.items():
-        times: dict[str, list[float]] = {peer: [] for peer in peers}
+        times: dict[str, list[tuple[float, float]]] = {peer: [] for peer in peers}
         for work in peers.values():
             work()
         for _ in range(repeats):
             for peer, work in peers.items():
                 times[peer].append(timed(work))
-        own = times["semcon"]
-        result[name] = {
-            peer: {"seconds": round(statistics.median(each), 4)}
-            | ({} if peer == "semcon" else {"times_semcon": round(statistics.median(
-                theirs / ours for theirs, ours in zip(each, own, strict=True)), 2)})
-            for peer, each in times.items()
-        }  # fmt: skip
+        result[name] = {peer: _told(each, times["semcon"]) for peer, each in times.items()}
         print(name, result[name], flush=True)
     return result
+
+
+def _told(own: list[tuple[float, float]], semcon: list[tuple[float, float]]) -> dict[str, float]:
+    """Medians of wall and processor seconds, and of both over semcon's in the same repeat."""
+    told: dict[str, float] = {}
+    for place, kind in enumerate(("wall", "processor")):
+        told[f"{kind}_seconds"] = round(statistics.median(one[place] for one in own), 4)
+        if own is not semcon:
+            ratios = [one[place] / ours[place] for one, ours in zip(own, semcon, strict=True)]
+            told[f"{kind}_times_semcon"] = round(statistics.median(ratios), 2)
+    return told
 
 
 def main() -> None:

@@ -133,7 +133,8 @@ def _check_seeds(first: RunRecord, second: RunRecord) -> None:
 def common(first: RunRecord, second: RunRecord) -> list[str]:
     """The evaluations that both have, in which there is something to compare."""
     both = [name for name in first.evaluations if name in second.evaluations]
-    return [name for name in both if set(perturbations(first.of(name))) & set(perturbations(second.of(name)))]
+    tried = {name: [set(perturbations(run.of(name))) for run in (first, second)] for name in both}
+    return [name for name, (one, two) in tried.items() if one & two or (name != "continuity" and not one | two)]
 
 
 def check_comparable(first: RunRecord, second: RunRecord) -> None:
