@@ -12,19 +12,22 @@ from torch import Tensor
 
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
+from semcon.core.measured import Measured
 from semcon.core.record import Estimate, ExplainedEntry, Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
+from semcon.grouping.attributes import Attributes
 from semcon.loading import Batch
 from semcon.measuring.eye import Eye
 from semcon.measuring.gauges import choose_gauges, inert
-from semcon.measuring.plan import Plan, Trial
+from semcon.measuring.plan import PRIMARY, Plan, Trial
 from semcon.measuring.references import Index, References
 from semcon.measuring.trial_run import Besides, Clean
 from semcon.measuring.two_passes import Keeper, Reader, two_passes
 from semcon.progress import Progress
 from semcon.report.numbers import words
 from semcon.subject import Subject
+from semcon.transferring.target import Target
 
 Looked = tuple[Eye, References]
 """What was looked with, and the yardsticks."""
@@ -36,8 +39,10 @@ class Setting:
 
     `height`, `width`: of the canvas. `gradients`: whether the model has them. `labelled`, `masks`: whether the data
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
-    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `explanations`: their
-    names, `grad_cam:LAYER` with a layer of the user's; None leaves them to the budget.
+    in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `target`: the data set to
+    transfer to, `transfer_layer` and `shots` as asked for. `attributes`:
+    the groups of every image. `explanations`: their names, `grad_cam:LAYER` with a layer of the user's;
+    None leaves them to the budget.
     """
 
     budget: str
@@ -50,6 +55,10 @@ class Setting:
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
+    target: Target | None = None
+    transfer_layer: str | None = None
+    shots: tuple[int, ...] | None = None
+    attributes: Attributes | None = None
     explanations: tuple[str, ...] | None = None
 
 
@@ -78,10 +87,12 @@ class Conclusion:
 class Evaluation(ABC):
     """One file each in `evaluations/`; frozen dataclasses whose fields are their settings.
 
-    `needs`: what it cannot do without: "labels", "gradients", "masks".
+    `own_images`: whether its rows are of the audit's images, not of others. `needs`: what it cannot do without:
+    "labels", "gradients", "masks".
     """
 
     question: ClassVar[str]
+    own_images: ClassVar[bool] = True
     version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -103,12 +114,17 @@ class Evaluation(ABC):
         return None
 
     def closing(self) -> float:
-        """Forward passes that `conclude` takes in all."""
+        """Forward passes that do not grow with the images of the audit, such as those of `conclude`."""
         return 0.0
 
     @abstractmethod
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """What the rows' column `perturbation` may hold."""
+
+    def measured(self) -> Measured:
+        """What rules may speak of."""
+        severities = {one.name: one.severities for one in self.attempts()}
+        return Measured(severities, (PRIMARY,), worst=False, critical=False)
 
     @abstractmethod
     def run(
@@ -122,6 +138,10 @@ class Evaluation(ABC):
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """After the rows."""
         return Conclusion()
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the labels in its rows, where these are not the model's outputs."""
+        return None
 
     def tells(self, estimate: Estimate, table: SampleTable) -> bool:
         """Whether a figure of its table means what its name says."""
@@ -164,6 +184,13 @@ class TrialEvaluation(Evaluation):
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """The plan's trials."""
         return tuple(trial_record(trial, self.plan.draws) for trial in self.plan.trials)
+
+    def measured(self) -> Measured:
+        """With the plan's gauges, searches and critical severities."""
+        gauges = tuple(gauge.name for gauge in self.plan.gauges)
+        return replace(
+            super().measured(), gauges=gauges, worst=self.plan.worst is not None, critical=self.plan.critical
+        )
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

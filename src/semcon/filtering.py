@@ -13,20 +13,37 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _FAINT = 1e-7  # a weight that no pixel shows
-_BLOCK = 1 << 17  # pixels worked on at once on a CPU, so that what lies between stays in its cache
+_BAND = 32  # rows of a matrix that are multiplied at once, where all far from the diagonal is 0
+_WORTH_A_MATRIX = 8  # pixels to which a filter reaches; of a shorter one the sum is faster
+BLOCK = 1 << 17  # pixels worked on at once on a CPU, so that what lies between stays in its cache
+LARGE_BLOCK = 1 << 18  # of work in many short steps, whose calls take longer than their numbers
 
 
 def in_blocks(
-    work: Callable[[Tensor, dict[str, Tensor], Tensor], Tensor], x: Tensor, unit: dict[str, Tensor], severity: Tensor
+    work: Callable[[Tensor, dict[str, Tensor], Tensor], Tensor],
+    x: Tensor,
+    unit: dict[str, Tensor],
+    severity: Tensor,
+    *,
+    clip: bool = False,
+    block: int = BLOCK,
 ) -> Tensor:
-    """work(x, unit, severity), on a CPU a few images at a time where no gradient is asked for; each by itself."""
-    images = max(1, _BLOCK // (x.shape[2] * x.shape[3]))
+    """work(x, unit, severity), on a CPU a few images at a time where no gradient is asked for; each by itself.
+
+    `clip`: to [0, 1], as each block is put in its place. `block`: pixels of one.
+    """
+    images = max(1, block // (x.shape[2] * x.shape[3]))
     recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, severity, *unit.values()))
     if x.device.type != "cpu" or recorded or len(x) <= images:
-        return work(x, unit, severity)
+        made = work(x, unit, severity)
+        return made.clamp(0, 1) if clip else made
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     for rows in (slice(start, start + images) for start in range(0, len(x), images)):
-        out[rows] = work(x[rows], {name: value[rows] for name, value in unit.items()}, severity[rows])
+        made = work(x[rows], {name: value[rows] for name, value in unit.items()}, severity[rows])
+        if clip:
+            torch.clamp(made, 0, 1, out=out[rows])
+        else:
+            out[rows] = made
     return out
 
 
@@ -40,19 +57,47 @@ def sampled_gaussian(x: Tensor, sigma: Tensor, truncate: float = 4.0) -> Tensor:
     taps = torch.arange(reach + 1, dtype=sigma.dtype, device=sigma.device)
     weights = torch.exp(-0.5 * (taps / sigma.clamp_min(1e-3)[:, None]) ** 2) * (taps <= reaches[:, None])
     weights = weights / (2 * weights.sum(1, keepdim=True) - 1)
-    return _symmetric(_symmetric(x, weights, 2), weights, 3)
+    same = weights.device.type == "cpu" and not weights.requires_grad and bool((weights == weights[0]).all())
+    if same and reach >= _WORTH_A_MATRIX:
+        rows, columns = (_going_on(weights[0], size) for size in x.shape[2:])
+        return banded(x, rows, columns.mT, reach)
+    return _symmetric(_symmetric(x, weights, 2, same), weights, 3, same)
 
 
-def _symmetric(x: Tensor, weights: Tensor, dim: int) -> Tensor:
-    """Along one dimension: the middle weight, then both neighbours at 1, 2, ... (B, 1 + reach)."""
+def _going_on(weights: Tensor, size: int) -> Tensor:
+    """A symmetric filter, given from its middle on (1 + reach), as a matrix; the edge pixels go on outside."""
+    taps = torch.arange(1 - len(weights), len(weights), device=weights.device)
+    place = (torch.arange(size, device=weights.device)[:, None] + taps).clamp_(0, size - 1)
+    return weights.new_zeros(size, size).scatter_add_(1, place, weights[taps.abs()].expand(size, -1))
+
+
+def banded(x: Tensor, rows: Tensor, columns: Tensor, reach: int) -> Tensor:
+    """rows @ x @ columns, of matrices that are 0 farther than `reach` from the diagonal; on a CPU within bands alone.
+
+    `rows`: (H, H) or (B, 1, H, H); `columns`: (W, W) or (B, 1, W, W).
+    """
+    if x.device.type != "cpu":
+        return rows @ x @ columns
+    x = torch.cat([rows[..., out, near] @ x[..., near, :] for out, near in _bands(x.shape[2], reach)], dim=2)
+    return torch.cat([x[..., near] @ columns[..., near, out] for out, near in _bands(x.shape[3], reach)], dim=3)
+
+
+def _bands(size: int, reach: int) -> list[tuple[slice, slice]]:
+    """A few rows, and what they are made of."""
+    starts = range(0, size, _BAND)
+    return [(slice(i, i + _BAND), slice(max(0, i - reach), i + _BAND + reach)) for i in starts]
+
+
+def _symmetric(x: Tensor, weights: Tensor, dim: int, same: bool) -> Tensor:
+    """Along one dimension: the middle weight, then both neighbours at 1, 2, ... (B, 1 + reach); `same` for all."""
     reach, size = weights.shape[1] - 1, x.shape[dim]
     wide = replicated(x, reach, reach, dim)
     places = [(reach + side * tap, tap) for tap in range(1, reach + 1) for side in (-1, 1)]
-    if weights.device.type == "cpu" and not weights.requires_grad and bool((weights == weights[0]).all()):
-        same = weights[0].tolist()
-        out = x * same[0]
+    if same:
+        shared = weights[0].tolist()
+        out = x * shared[0]
         for place, tap in places:
-            out.add_(wide.narrow(dim, place, size), alpha=same[tap])
+            out.add_(wide.narrow(dim, place, size), alpha=shared[tap])
         return out
     out = x * weights[:, 0].view(-1, 1, 1, 1)
     for place, tap in places:
@@ -123,10 +168,11 @@ def _streak(x: Tensor, radius: float, sigma: float, degrees: float) -> Tensor:
     return out
 
 
-def convolve(x: Tensor, kernel: Tensor) -> Tensor:
+def convolve(x: Tensor, kernel: Tensor, *, clip: bool = False) -> Tensor:
     """Convolve with a kernel symmetric about its centre, (B or 1, K, K), K odd; mirrored about the edge pixels.
 
-    By Fourier transform, on a CPU a few images at a time. Edge as by default in OpenCV: (d c b | a b c d | c b a).
+    By Fourier transform, on a CPU a few images at a time; `clip`: to [0, 1]. Edge as by default in OpenCV:
+    (d c b | a b c d | c b a).
     """
     reach, (height, width) = kernel.shape[-1] // 2, x.shape[2:]
     sides = [_fast(side + 2 * reach) for side in (height, width)]
@@ -138,7 +184,7 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
         out = torch.fft.irfft2(spectrum, s=sides)
         return out[:, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
 
-    return in_blocks(some, x, {"kernel": known}, x.new_zeros(len(x)))
+    return in_blocks(some, x, {"kernel": known}, x.new_zeros(len(x)), clip=clip)
 
 
 def mirrored(x: Tensor, reach: int, dim: int) -> Tensor:
@@ -170,7 +216,7 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
     In whole pixels as published: the middle ceil(H / f) rows are stretched to round(f ceil(H / f)), of which the middle
     H are kept; so too the columns.
     """
-    rows, columns = (_stretched(side, _once_if_equal(factor)) for side in x.shape[2:])
+    rows, columns = (_stretched(side, _once_if_equal(factor)) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:])
     grid = torch.empty((len(rows), *x.shape[2:], 2), dtype=rows.dtype, device=x.device)
     grid[..., 0], grid[..., 1] = columns[:, None], rows[:, :, None]
     grid = grid.expand(len(x), -1, -1, -1)
@@ -178,10 +224,16 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def _stretched(size: int, factor: Tensor) -> Tensor:
-    """Where each of `size` pixels is read, (B, size) in [-1, 1]."""
+    """Where each of `size` pixels is read, (B, size) in pixels."""
     cut = (size / factor - 1e-3).ceil()
     made = (cut * factor).round()
     step = (cut - 1) / (made - 1).clamp_min(1)
     first = ((size - cut) / 2).floor() + ((made - size) / 2).floor() * step
-    place = first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]
-    return place * (2 / max(1, size - 1)) - 1
+    return first[:, None] + torch.arange(size, dtype=factor.dtype, device=factor.device) * step[:, None]
+
+
+def between(size: int, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `magnify` reads along one side for a `factor` (1,): two pixels for each and the second's share, (size,)."""
+    place = _stretched(size, factor)[0].clamp_(0, size - 1)
+    low = place.floor()
+    return low.int(), (low + 1).clamp_max_(size - 1).int(), place - low

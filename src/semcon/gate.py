@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,24 +18,33 @@ from typing import Literal
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.explained import OF_COPIES, OF_MAPS
+from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
 from semcon.report.numbers import counted
 
 QUANTITIES = (
-    "accuracy", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity", "discontinuity",
-    "flip", "flip_probability", "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz",
-    "mean_corruption_error", "mean_flip_rate", "path_curvature", "relative_change", "straightness",
-    "within_class_change", *OF_COPIES, *OF_MAPS,
+    "accuracy", "accuracy_gap", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity",
+    "discontinuity", "factor_changed", "factor_lift", "flip", "flip_gap", "flip_probability", "follows",
+    "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz", "mean_corruption_error", "mean_flip_rate",
+    "path_curvature", "relative_change", "relative_change_gap", "straightness", "within_class_change", *OF_COPIES,
+    *OF_MAPS,
 )  # fmt: skip
 ATTEMPTS = (
-    "autoattack_linf", "color_jitter_attack", "fgsm_linf", "fourier_noise", "pgd_l2", "pgd_linf",
-    "rotation_translation_attack", "square_linf",
+    "autoattack_linf", "background_of_another", "brightness_of_another", "color_jitter_attack", "colour_of_another",
+    "contrast_of_another", "few_shot", "fgsm_linf", "fine_tuning", "fourier_noise", "knn", "linear_probe", "pgd_l2",
+    "pgd_linf", "position_of_another", "rotation_translation_attack", "square_linf",
 )  # fmt: skip
 """What evaluations try that is no perturbation of its own."""
 DOUBTS = (
     "adversarial-weak-attack",
     "adversarial-without-gradients",
+    "axis-carries-meaning",
+    "bias-background",
+    "bias-brightness",
+    "bias-colour",
+    "bias-contrast",
+    "bias-position",
     "explanation-blank",
     "explanation-ignores-weights",
     "gradient-masking-black-box",
@@ -45,12 +54,19 @@ DOUBTS = (
     "gradient-masking-restarts",
     "gradient-masking-transfer",
     "gradient-masking-zero-gradient",
+    "group-too-small",
     "smoothness-in-half-precision",
     "smoothness-without-gradients",
+    "transfer-few-images",
+    "transfer-from-logits",
 )
 """The codes of findings that evaluations make."""
 RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
-UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *RELATIVE, *OF_MAPS)  # told without a perturbation
+UNTOUCHED = (
+    "accuracy", "accuracy_gap", "flip_gap", "gradient_norm", "input_curvature", "relative_change_gap", *RELATIVE,
+    *OF_MAPS,
+)  # fmt: skip
+"""Told without a perturbation."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
@@ -114,35 +130,41 @@ def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
     )  # fmt: skip
 
 
-def check_rules(
-    rules: Sequence[Rule], severities: Mapping[str, Sequence[float]], gauges: Sequence[str], *, worst: bool,
-    critical: bool,
-) -> None:  # fmt: skip
-    """Errors: `SemconError` for a rule on what a run does not measure. `severities`: of every perturbation, by name."""
+def check_rules(rules: Sequence[Rule], measured: Sequence[Measured]) -> None:
+    """Errors: `SemconError` for a rule that speaks of nothing in any of these evaluations."""
     for rule in rules:
-        if rule.perturbation is not None and rule.perturbation not in severities:
-            what = f"perturbation in the rule {rule.text!r}: this run has no"
-            raise UnknownNameError(what, rule.perturbation, severities)
-        if rule.gauge is not None and rule.gauge not in gauges:
-            raise UnknownNameError(f"gauge in the rule {rule.text!r}", rule.gauge, gauges)
-        missing = _missing(rule, severities, worst=worst, critical=critical)
-        if missing:
-            raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {missing}")
+        name = rule.perturbation
+        about = [one for one in measured if name is None or name in one.severities]
+        if not about:
+            known = [known for one in measured for known in one.severities]
+            raise UnknownNameError(f"perturbation in the rule {rule.text!r}: this run has no", name or "", known)
+        seen = [one for one in about if rule.gauge is None or rule.gauge in one.gauges]
+        if not seen:
+            known = [gauge for one in about for gauge in one.gauges]
+            raise UnknownNameError(f"gauge in the rule {rule.text!r}", rule.gauge or "", known)
+        missing = [_missing(rule, one) for one in seen]
+        if all(missing):
+            raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {missing[0]}")
 
 
-def _missing(rule: Rule, severities: Mapping[str, Sequence[float]], *, worst: bool, critical: bool) -> str | None:
-    """What a rule asks for that a run does not measure."""
+def _missing(rule: Rule, one: Measured) -> str | None:
+    """What a rule asks for that an evaluation does not measure."""
     if rule.quantity in RELATIVE:
         return f"{rule.quantity} is of one model over another: semcon compare gives it"
-    if rule.draws == "worst" and not worst:
+    if rule.draws == "worst" and not one.worst:
         return "it has no worst cases (--worst search measures them)"
-    if rule.quantity == "critical_severity" and not critical:
+    if rule.quantity == "critical_severity" and not one.critical:
         return "it has no critical severities (--budget standard measures them)"
     if rule.perturbation is None and rule.quantity not in UNTOUCHED:
-        return f"name a perturbation, such as '{next(iter(severities), 'brightness')} {rule.text}'"
-    measured = severities.get(rule.perturbation or "", ())
-    if rule.severity is not None and not any(_at(severity, rule.severity) for severity in measured):
-        return f"{rule.perturbation} is measured at {', '.join(f'{severity:g}' for severity in measured)}"
+        return f"name a perturbation, such as '{next(iter(one.severities), 'brightness')} {rule.text}'"
+    severities = one.severities.get(rule.perturbation or "", ())
+    if rule.severity is not None and not any(_at(severity, rule.severity) for severity in severities):
+        at = (
+            f"at {', '.join(f'{severity:g}' for severity in severities)}"
+            if severities
+            else "along a sequence of frames"
+        )
+        return f"{rule.perturbation} is measured {at}"
     return None
 
 
@@ -191,24 +213,35 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
     figures = record.figures()
     found = [estimate for estimate in figures if speaks_of(rule, estimate, record.settings.primary)]
     if not found:
-        settings = [record.settings, *(record.evaluation(one.name).settings for one in record.evaluations)]
-        severities: dict[str, tuple[float, ...]] = {}
-        for one in settings:
-            for used in one.perturbations:
-                severities[used.name] = (*severities.get(used.name, ()), *used.severities)
-        gauges = [info.name for one in settings for info in one.gauges]
-        gauges += [e.representation for e in figures if e.distance is None and e.representation is not None]
-        worst = any(estimate.draws == "worst" for estimate in figures)
-        check_rules([rule], severities, gauges, worst=worst, critical=any(one.critical for one in settings))
+        check_rules(
+            [rule], [_measured(record), *(_measured(record.evaluation(one.name)) for one in record.evaluations)]
+        )
         there = {e.quantity for e in figures if e.perturbation == rule.perturbation}
-        own = {e.draws for e in figures if (e.perturbation, e.quantity) == (rule.perturbation, rule.quantity)}
-        if own == {"worst"}:
-            worst = f"{rule.perturbation} worst {rule.quantity}"
-            raise SemconError(f"the rule {rule.text!r} speaks of random draws, and there is the worst case: {worst}")
+        check_draws(rule, figures)
         whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
         told = ", ".join(sorted(there))
         raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {whose} it has {told}")
     return found
+
+
+def check_draws(rule: Rule, figures: Iterable[Estimate | Difference]) -> None:
+    """Errors: `SemconError` for a rule on random draws where there is the worst case alone."""
+    own = {one.draws for one in figures if (one.perturbation, one.quantity) == (rule.perturbation, rule.quantity)}
+    if own == {"worst"} and rule.draws != "worst":
+        worst = f"{rule.perturbation} worst {rule.quantity}"
+        raise SemconError(f"the rule {rule.text!r} speaks of random draws, and there is the worst case: {worst}")
+
+
+def _measured(record: Record) -> Measured:
+    """What the record of one evaluation has."""
+    used = {one.name: one.severities for one in record.settings.perturbations}
+    named = {one.perturbation: () for one in record.estimates if one.perturbation}
+    gauges = [info.name for info in record.settings.gauges] or [record.settings.primary]
+    gauges += {one.representation for one in record.estimates if one.representation and one.distance is None}
+    return Measured(
+        named | used, gauges,
+        worst=any(one.draws == "worst" for one in record.estimates), critical=record.settings.critical,
+    )  # fmt: skip
 
 
 def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
@@ -231,7 +264,7 @@ def check_names(records: Sequence[Record], rule: Rule, families: Sequence[str] =
     looked = [{info.name for info in record.settings.gauges} for record in records]
     gauges = set.intersection(*looked)
     gauge = rule.gauge or records[0].settings.primary
-    if rule.quantity not in (*OF_COPIES, *OF_MAPS) and gauge not in gauges:
+    if rule.quantity not in (*OF_COPIES, *OF_MAPS) and gauges and gauge not in gauges:
         raise UnknownNameError(f"gauge in the rule {rule.text!r}", gauge, gauges)
 
 

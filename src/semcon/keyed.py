@@ -32,11 +32,21 @@ _FIRST, _SECOND = _signed(0x7FEB352D), _signed(0x846CA68B)
 
 def _mix(h: Tensor, spare: Tensor | None = None) -> Tensor:
     """The 32-bit finaliser, in place on an int32 tensor; `spare` of the same shape is overwritten."""
-    for shift, factor in ((16, _FIRST), (15, _SECOND), (16, 1)):
-        moved = torch.bitwise_right_shift(h, shift, out=spare)
-        h ^= moved.bitwise_and_((1 << (32 - shift)) - 1)
-        if factor != 1:
-            h *= factor
+    return _mixed_on(_folded(h, 16, spare), spare)
+
+
+def _mixed_on(h: Tensor, spare: Tensor | None = None) -> Tensor:
+    """The finaliser after its first fold."""
+    h *= _FIRST
+    h = _folded(h, 15, spare)
+    h *= _SECOND
+    return _folded(h, 16, spare)
+
+
+def _folded(h: Tensor, shift: int, spare: Tensor | None = None) -> Tensor:
+    """h ^ h >> shift, in place. Of a ^ b it is that of a, ^ that of b."""
+    moved = torch.bitwise_right_shift(h, shift, out=spare)
+    h ^= moved.bitwise_and_((1 << (32 - shift)) - 1)
     return h
 
 
@@ -106,7 +116,8 @@ class Keys:
         """Bit patterns turned into numbers by `finish`, block by block."""
         first, second = self._sample_keys(parameter)
         samples, count, device = len(self.ids), math.prod(shape), self.ids.device
-        element = torch.arange(count, dtype=torch.int32, device=device)
+        element = _folded(torch.arange(count, dtype=torch.int32, device=device), 16)
+        first = _folded(first, 16)
         drawn = torch.empty((samples, count), dtype=dtype, device=device)
         work: tuple[Tensor, Tensor] | None = None
         for rows, elements in _blocks(samples, count, device):
@@ -117,7 +128,7 @@ class Keys:
                     torch.empty(out.shape, dtype=torch.int32, device=device),
                 )
             h, spare = work
-            _mix(torch.bitwise_xor(element[elements], first[rows, None], out=h), spare)
+            _mixed_on(torch.bitwise_xor(element[elements], first[rows, None], out=h), spare)
             h += second[rows, None]
             finish(_mix(h, spare), out)
         return drawn.view(samples, *shape)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -199,6 +199,14 @@ def mask_reader(dataset: Dataset) -> Callable[[int], Any] | None:
         return getattr(dataset, "mask", None)
     mask, indices = mask_reader(dataset.whole), dataset.indices
     return None if mask is None else lambda index: mask(indices[index])
+
+
+def attribute_reader(dataset: Dataset) -> Callable[[int], Mapping[str, str | None]] | None:
+    """How to read the attributes of image `index`; None where the data set has none."""
+    if not isinstance(dataset, Part):
+        return getattr(dataset, "attributes", None)
+    own, indices = attribute_reader(dataset.whole), dataset.indices
+    return None if own is None else lambda index: own(indices[index])
 
 
 def _collated(found: list[Found], taken: list[int], ids: Tensor, labels: Tensor) -> Batch:

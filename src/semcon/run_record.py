@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from rich.console import Console
 
-from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.errors import MissingPackageError, SemconError, UnknownNameError
 from semcon.core.record import Record, read_record
 from semcon.core.table import SampleTable
 from semcon.report.html import render
@@ -92,6 +93,28 @@ class RunRecord:
     def _elsewhere(self) -> str:
         others = [one.name for one in self.record.evaluations]
         return f" (record.of({others[0]!r}) has its own)" if others else ""
+
+    def metric_frame(self, quantity: Literal["accuracy", "flip"] = "accuracy") -> Any:
+        """The images by their groups as a fairlearn `MetricFrame`, of the evaluation `group_gap`.
+
+        `flip`: of all copies. Errors: `MissingPackageError` without fairlearn; `SemconError` for a run without groups.
+        """
+        images = self.samples.images
+        if "groups" not in images.columns:
+            raise SemconError(f"the evaluation {self.evaluation} knows no groups: record.of('group_gap')")
+        try:
+            from fairlearn.metrics import MetricFrame
+        except ImportError:
+            raise MissingPackageError("fairlearn", "fairness", "metric_frame") from None
+        rows = images if quantity == "accuracy" else self.rows().filter(pl.col("perturbation").is_not_null())
+        first, second = ("label", "prediction") if quantity == "accuracy" else ("clean_prediction", "prediction")
+        groups = [json.loads(text) for text in rows["groups"].to_list()]
+        features = {name: [row[name] for row in groups] for name in groups[0]}
+        wanted = (rows[first] == rows[second]) if quantity == "accuracy" else (rows[first] != rows[second])
+        return MetricFrame(
+            metrics={quantity: lambda y_true, y_pred: float(y_pred.mean())}, y_true=wanted.to_numpy(),
+            y_pred=wanted.to_numpy(), sensitive_features=features,
+        )  # fmt: skip
 
     def show(self) -> None:
         """Print the profile, what suffers most, the findings and the verdict."""

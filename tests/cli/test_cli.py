@@ -715,6 +715,32 @@ def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):
     assert used["pgd_linf"] == (1.0, 4.0)
 
 
+@pytest.mark.parametrize(("evaluations", "rule", "told"), [
+    ("smoothness", "brightness straightness[pixels.l2] > 2", None),
+    ("smoothness", "brightness straightness[layer4.l2] > 2", "layer4.l2"),
+    ("continuity,shortcut", "brightness worst flip > 0.5", "no worst cases"),
+    ("continuity,shortcut", "brightness critical_severity < 0.1", "no critical severities"),
+    ("adversarial", "pgd_linf worst accuracy < 0", None), ("shortcut", "brightness flip > 0.5", "unknown perturbation"),
+])  # fmt: skip
+def test_rules_on_what_no_evaluation_measures_are_refused_beforehand(place, run, tmp_path, evaluations, rule, told):
+    asked = ("--evaluate", evaluations, "--limit", 6, "--fail-if", rule, "--out", tmp_path / "run")
+    code, _, err = run("audit", place.model, place.data, *asked)
+    assert code in ((0, 3) if told is None else (2,)), err
+    assert told is None or told in err
+    assert (tmp_path / "run").exists() is (told is None)
+
+
+def test_one_evaluation_that_differs_does_not_spoil_the_others(place, run, tmp_path):
+    for name, eps in (("one", "1"), ("two", "2")):
+        asked = ("--evaluate", "shortcut,adversarial", "--eps", eps, "--limit", 6, "--out", tmp_path / name)
+        assert run("audit", place.model, place.data, *asked)[0] == 0
+    code, out, err = run("compare", tmp_path / "one", tmp_path / "two", "--json", "--out", tmp_path / "page")
+    assert code == 0, err
+    (pair,) = json.loads(out)["differences"]
+    assert (pair["evaluation"], pair["others"]) == ("shortcut", [])
+    assert any("ladder of fgsm_linf is 1 and 2" in left for left in pair["left_out"]), pair["left_out"]
+
+
 def test_a_kill_between_evaluations_costs_neither(place, evaluated, run, tmp_path, monkeypatch):
     """The second evaluation stops at once: --resume measures it alone, and the run is the uninterrupted one."""
     from semcon.evaluations.corruption import Corruption
@@ -750,7 +776,8 @@ def test_evaluations_are_compared_too(place, evaluated, run, tmp_path):
     assert corruption["overall"][0]["quantity"] == "mean_corruption_error"
     assert corruption["overall"][0]["second"] == 1
     assert "Common corruptions" in (tmp_path / "page" / "report.html").read_text()
-    levels = ("--evaluate", "corruption", "--budget", "standard", "--limit", 6, "--mean", ".5", "--std", ".25")
+    levels = ("--evaluate", "corruption", "--budget", "standard", "--limit", 6, "--mean", ".5", "--std", ".25",
+              "--fail-if", "translation flip_probability > 1")  # fmt: skip
     assert run("audit", place.model, place.data, *levels, "--out", tmp_path / "other")[0] == 0
     itself = compare(tmp_path / "other", tmp_path / "other").differences
     assert {one.perturbation for one in itself if one.quantity == "flip_probability"} == {one.name for one in SEQUENCES}

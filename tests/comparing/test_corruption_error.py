@@ -61,5 +61,20 @@ def test_seeds_widen_the_interval():
 
 
 def test_without_errors_to_divide_by_there_is_no_figure():
-    perfect = run({"fog": (0.0, 0.0)}, {"rotation": 0.0})
-    assert relative_errors([perfect], [run({"fog": (0.1, 0.1)}, {"rotation": 0.1})]) == ()
+    """All of them: null with the reason. Some: the mean over the others, and the reason names them."""
+    perfect, other = run({"fog": (0.0, 0.0)}, {"rotation": 0.0}), run({"fog": (0.1, 0.1)}, {"rotation": 0.1})
+    for found, name in zip(relative_errors([perfect], [other]), ("fog", "rotation"), strict=True):
+        assert (found.second, found.low, found.high) == (None, None, None)
+        assert f"no error under {name}" in found.reason
+    first, second = run({"fog": (0.0, 0.0), "snow": (0.1, 0.3)}, {}), run({"fog": (0.1, 0.1), "snow": (0.1, 0.1)}, {})
+    (found,) = relative_errors([first], [second])
+    assert found.second == pytest.approx(0.5)
+    assert "no error under fog" in found.reason
+
+
+def test_no_error_at_all_is_not_certain_to_be_none():
+    """500 images without an error may hide a rate of 3.84 / 503.84, over .4 in the one of two corruptions."""
+    (found,) = relative_errors([run(BASE, {})], [run({"fog": (0.3, 0.3), "snow": (0.0, 0.0)}, {})])
+    assert found.difference == pytest.approx(-0.5)
+    assert found.low == pytest.approx(-0.5)
+    assert found.high == pytest.approx(-0.5 + 3.8415 / 503.8415 / 0.4 / 2, rel=1e-3)

@@ -20,6 +20,7 @@ def with_frames(name: str, frames: np.ndarray, order: np.ndarray | None = None) 
     table = clouds.table(z, labels, {("gaussian_noise", 0.1): np.ones((N, 1))})
     rows = pl.DataFrame({
         "position": np.repeat(np.arange(N), frames.shape[1]), "perturbation": name, "draws": "sequence",
+        "method": "draw" if name == "gaussian_noise" else "parameter",
         "draw": np.tile(np.arange(frames.shape[1]), N), "prediction": frames.reshape(-1),
     })  # fmt: skip
     rows = rows if order is None else rows[order]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import ModuleType
 
@@ -104,9 +106,30 @@ def test_jpeg_is_pillows_file(photographs: Tensor, quality: int, tmp_path: Path)
 def test_jpeg_is_the_same_in_threads_and_without(photographs: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     severity = torch.tensor([30.0, 60, 75, 80, 90, 99])
     first = Jpeg()(photographs, {}, severity)
-    for threshold in (0, 10**9):
+    for threads, threshold in ((1, 0), (2, 0), (4, 0), (2, 10**9)):
         monkeypatch.setattr("semcon.perturbations.jpeg._WORTH_A_THREAD", threshold)
+        monkeypatch.setattr("torch.get_num_threads", lambda threads=threads: threads)
         assert torch.equal(Jpeg()(photographs, {}, severity), first)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_jpeg_goes_on_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the workers of a data loader: the parent's threads are not there."""
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    x = torch.full((2, 3, 224, 224), 0.5)
+    context = multiprocessing.get_context("fork")
+    expected, answers = float(Jpeg()(x, {}, 50.0).mean()), context.SimpleQueue()
+    child = context.Process(target=_mean_of_jpeg, args=(x, answers), daemon=True)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert answers.get() == expected
+
+
+def _mean_of_jpeg(x: Tensor, answers: SimpleQueue[float]) -> None:
+    torch.set_num_threads(1)  # of torch itself; the number that it tells is still the patched one
+    answers.put(float(Jpeg()(x, {}, 50.0).mean()))
 
 
 def test_jpeg_keeps_flat_images() -> None:

@@ -123,6 +123,31 @@ def test_blocks_change_nothing() -> None:
         torch.testing.assert_close(together[4:], perturbation(x[4:], unit, 3.0), rtol=0, atol=2e-6)
 
 
+def test_many_images_are_as_few() -> None:
+    """Oracle: the same images three at a time; twelve are laid side by side, and are two large blocks."""
+    x = clouds(12, 224, 200)
+    for name in ("zoom_blur", "fog", "frost", "snow", "elastic_transform", "gaussian_blur"):
+        kind, severities = ladder(name, 224)
+        perturbation = load("perturbations", kind)()
+        unit = perturbation.sample(Keys(torch.arange(12), scope=name), x)
+        parts = [slice(start, start + 3) for start in range(0, 12, 3)]
+        few = [
+            perturbation(x[part], {key: value[part] for key, value in unit.items()}, severities[2]) for part in parts
+        ]
+        torch.testing.assert_close(perturbation(x, unit, severities[2]), torch.cat(few), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(7, 90), (64, 33)])
+def test_bands_are_the_whole_product(size: tuple[int, int]) -> None:
+    """Oracle: the dense product. One number farther from the diagonal than the reach is left out."""
+    x, reach = clouds(2, *size), 5
+    rows, columns = (torch.rand(side, side).triu(-reach).tril(reach) for side in size)
+    torch.testing.assert_close(filtering.banded(x, rows, columns, reach), rows @ x @ columns)
+    columns[0, -1] = 1.0
+    difference = (rows @ x @ columns - filtering.banded(x, rows, columns, reach)).abs().amax(dim=(0, 1, 2))
+    assert difference.nonzero().flatten().tolist() == [size[1] - 1]
+
+
 @pytest.mark.parametrize("sigma", [0.3, 0.96, 2.5, 20.0, 170.8])
 @pytest.mark.parametrize("size", [9, 32])
 def test_gaussian_matrices(sigma: float, size: int) -> None:

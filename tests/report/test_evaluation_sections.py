@@ -65,6 +65,25 @@ def test_attacks_stand_by_size_and_runs_side_by_side():
     assert [place for place, _, _ in part.verdicts] == [0, 1]
 
 
+def test_what_the_first_run_has_not_is_shown_too():
+    """Runs with other perturbations and other sizes: a row for each, empty where a run lacks it."""
+    one = with_evaluation("adversarial", [used("pgd_linf", 1)], [accuracy("pgd_linf", 1.0, 0.5, "worst")])
+    two = with_evaluation("adversarial", [used("pgd_linf", 2, 4), used("pgd_l2", 9, unit="L2 / 255")], [
+        accuracy("pgd_linf", 2.0, 0.25, "worst"), accuracy("pgd_l2", 9.0, 0.75, "worst"),
+    ])  # fmt: skip
+    (part,) = evaluation_parts(readings([(one, Path()), (two, Path())]))
+    found = [
+        (table.header[1:], name, [[text.split(" ")[0] for text in cell] for cell in cells])
+        for table in part.tables
+        for name, cells in table.rows
+    ]
+    assert sorted(found) == [
+        (("1",), "pgd linf, worst", [["0.500", ""]]),
+        (("2", "4"), "pgd linf, worst", [["", "0.250"], ["", ""]]),
+        (("9",), "pgd l2, worst", [["", "0.750"]]),
+    ]
+
+
 def test_the_csv_has_every_estimate_of_all_images():
     rows = evaluation_rows(
         readings([(with_evaluation("corruption", [used("fog", 1)], [accuracy("fog", 1.0, 0.5)]), Path())])

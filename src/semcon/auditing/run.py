@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+import torch
+
 from semcon import __version__
 from semcon.auditing.gallery import Gallery, explained
 from semcon.auditing.material import Material, Request
@@ -17,7 +20,7 @@ from semcon.auditing.records import data_record, settings_record, subject_record
 from semcon.core.concepts import Dataset
 from semcon.core.errors import keeping
 from semcon.core.profile import profile
-from semcon.core.record import EvaluationRecord, Finding, GalleryEntry, Record, TimingRecord, write_record
+from semcon.core.record import Estimate, EvaluationRecord, Finding, GalleryEntry, Record, TimingRecord, write_record
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.core.verdict import verdict
@@ -26,8 +29,10 @@ from semcon.evaluating import Conclusion, Evaluation, Looked, TrialEvaluation
 from semcon.evidence import Evidence, in_order, run_checks
 from semcon.labelling import check_names
 from semcon.loading import Batch, Scan
-from semcon.measuring.fitting import on_as_many_as_fit
+from semcon.measuring.fitting import fitting, on_as_many_as_fit
+from semcon.measuring.image_rows import image_frame
 from semcon.measuring.plan import PRIMARY
+from semcon.measuring.row_writer import in_schema
 from semcon.partial import PartialRun
 from semcon.progress import Progress
 from semcon.run_record import RunRecord, table_file
@@ -49,20 +54,27 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         estimated = _announced(subject, evaluations, material, probe, folder, progress)
         measured = [_measured(name, one, subject, material, folder, progress) for name, one in evaluations.items()]
     names = material.output_names()
-    main = measured[0]
-    estimates = summarise(main.table, seed=request.seed, primary=PRIMARY, class_names=names)
-    families = {one.name: one.family for one in main.evaluation.attempts()}
-    continuity = main.name == "continuity"
-    rows = profile(main.table, families, seed=request.seed, primary=PRIMARY) if continuity else []
+    main = next((one for one in measured if one.evaluation.own_images), None)
+    table = main.table if main else _untouched(subject, material)
+    figures = {
+        one.name: summarise(
+            one.table, seed=request.seed, primary=PRIMARY, class_names=one.evaluation.class_names() or names
+        )
+        for one in measured
+    }
+    estimates = figures[main.name] if main else summarise(table, seed=request.seed, class_names=names)
+    continuity = main is not None and main.name == "continuity"
+    families = {one.name: one.family for one in main.evaluation.attempts()} if main else {}
+    rows = profile(table, families, seed=request.seed, primary=PRIMARY) if continuity else []
     others = [
-        _concluded(one, subject, probe, request.seed, names, progress, folder.folder / "gallery")
+        _concluded(one, figures[one.name], subject, probe, progress, folder.folder / "gallery")
         for one in measured
         if one.name != "continuity"
     ]
-    plan = main.evaluation.plan if isinstance(main.evaluation, TrialEvaluation) else None
+    plan = main.evaluation.plan if main and isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(
         Evidence(
-            subject=subject, probe=probe, table=main.table, estimates=estimates,
+            subject=subject, probe=probe, table=table, estimates=estimates,
             labels_known=material.index.labelled,
             unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad,
             inert=tuple(dict.fromkeys(
@@ -73,8 +85,8 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         )
     ) + [finding for _, conclusion in others for finding in conclusion.findings]  # fmt: skip
     gallery: list[GalleryEntry] = []
-    if continuity and main.looked is not None:
-        gallery = Gallery(*main.looked, main.table, material.one, names, folder.folder / "gallery").make()
+    if main and continuity and main.looked is not None:
+        gallery = Gallery(*main.looked, table, material.one, names, folder.folder / "gallery").make()
     seconds = time.perf_counter() - began
     forwards = round(sum(one.passes(subject) for one in evaluations.values()) * len(scan.ids))
     codes = [finding.code for finding in findings]
@@ -83,7 +95,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         subject=subject_record(subject),
         data=data_record(material),
-        settings=settings_record(evaluations, request, main.table if continuity else None),
+        settings=settings_record(evaluations, request, table if continuity else None),
         environment=environment(subject),
         timing=TimingRecord(
             seconds=seconds, estimated_seconds=estimated, images_per_second=forwards / seconds, forward_images=forwards
@@ -115,6 +127,18 @@ class _Measured:
     seconds: float
 
 
+@torch.no_grad()
+def _untouched(subject: Subject, material: Material) -> SampleTable:
+    """The audit's own images where no evaluation looks at them: what the network says of them as they are."""
+
+    def look(batch: Batch) -> pl.DataFrame:
+        best = subject(batch.x.to(subject.device)).softmax(1).max(1)
+        return image_frame(batch, best.indices, best.values, {})
+
+    frames = [part for batch in material.read(range(len(material.index.ids))) for part in fitting(batch, look)]
+    return SampleTable(pl.concat(frames), in_schema(pl.DataFrame(schema={"position": pl.Int64}), ()), ())
+
+
 def _announced(
     subject: Subject, evaluations: Mapping[str, Evaluation], material: Material, probe: Batch, folder: PartialRun,
     progress: Progress,
@@ -140,18 +164,11 @@ def _measured(
 
 
 def _concluded(
-    one: _Measured,
-    subject: Subject,
-    probe: Batch,
-    seed: int,
-    names: Sequence[str],
-    progress: Progress,
-    folder: Path,
+    one: _Measured, every: Sequence[Estimate], subject: Subject, probe: Batch, progress: Progress, folder: Path
 ) -> tuple[EvaluationRecord, Conclusion]:
     """What the record keeps of an evaluation besides continuity; `folder`: for its pictures."""
     began = time.perf_counter()
     conclusion = _conclusion(one, subject, probe, progress)
-    every = summarise(one.table, seed=seed, primary=PRIMARY, class_names=names)
     told = [estimate for estimate in every if one.evaluation.tells(estimate, one.table)]
     record = EvaluationRecord(
         name=one.name, question=one.evaluation.question, version=one.evaluation.version,

@@ -27,6 +27,10 @@ def audit(
     eps: str | None = None,
     autoattack: Annotated[bool, flags.switch("Have AutoAttack beside adversarial's own attacks.")] = False,
     explanations: str | None = None,
+    groups: str | None = None,
+    transfer_to: str | None = None,
+    transfer_layer: str | None = None,
+    shots: str | None = None,
     layers: str | None = None,
     gauges: str | None = None,
     draws: flags.Number = None,
@@ -59,6 +63,14 @@ def audit(
         Sizes of adversarial's L-infinity attacks in 1/255, as 1,2,8.
     explanations: str
         Of the evaluations explanation_*, as grad_cam,lime; grad_cam:LAYER with a layer of yours.
+    groups: str
+        For group_gap: FILE.csv (the image, then its attributes), or names of the data's attributes or columns.
+    transfer_to: str
+        The data set that the evaluation transfer goes to; half of it is learned from, or TRAIN,TEST.
+    transfer_layer: str
+        The layer that transfer's features come from; what the last linear layer reads by default.
+    shots: str
+        Images a class that transfer learns from, as 1,5,10,25.
     layers: str
         Module names to look at besides, as layer1,layer2; stages of the network by default; "none" for none.
     gauges: str
@@ -91,7 +103,8 @@ def audit(
         record = measure(
             model, data, weights=weights, mean=mean, std=std, size=size, masks=masks, classes=classes,
             perturbations=perturb or (),
-            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack,
+            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack, groups=groups,
+            transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots,
             explanations=flags.names(explanations), layers=flags.names(layers),
             gauges=flags.names(gauges),
             draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,

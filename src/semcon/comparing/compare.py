@@ -17,7 +17,7 @@ from rich.console import Console
 
 from semcon.comparing.mending import changed_copies
 from semcon.comparing.pairing import Paired, adjusted, paired
-from semcon.comparing.sides import Runs, Side, check_comparable, common, gauges, in_pairs, perturbations
+from semcon.comparing.sides import Runs, Side, common, gauges, in_pairs, perturbations
 from semcon.core.cost import cost_of
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError
@@ -36,7 +36,8 @@ class Comparison:
     """Two sides held against each other in one evaluation. `labels`: what reports call them.
 
     `profile`: differences by family; `overall`: over all perturbations and severities that both measured. `others`: the
-    same two sides in the other evaluations that both have. `not_made`: evaluations that only one side has.
+    same two sides in the other evaluations that both have. `not_made`: evaluations that only one side has, or that
+    differ in a setting.
     """
 
     first: Side
@@ -170,15 +171,14 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
     own = [Side.of(side) for side in sides]
     if len(own) < 2:
         raise SemconError("a comparison needs at least two sides: semcon compare FIRST SECOND")
-    for side in own[1:]:
-        check_comparable(own[0].first, side.first)
+    shared = [common(own[0].first, side.first) for side in own[1:]]
     pairs = [in_pairs(own[0], side) for side in own[1:]]
     own = [own[0], *(second for _, second in pairs)]
     labels = [run.label for run in _readings(own)]
-    asked = [(pair, name) for pair in pairs for name in common(pair[0].first, pair[1].first)]
+    asked = [(pair, name) for pair, both in zip(pairs, shared, strict=True) for name, why in both.items() if not why]
     found = adjusted(list(_paired(asked)))
     made: list[Comparison] = []
-    for pair, label in zip(pairs, labels[1:], strict=True):
+    for pair, label, both in zip(pairs, labels[1:], shared, strict=True):
         main, *others = [
             Comparison(
                 pair[0].evaluated(name), pair[1].evaluated(name), (labels[0], label),
@@ -188,8 +188,9 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
             if whose is pair
         ]  # fmt: skip
         evaluated = [set(side.first.evaluations) for side in pair]
-        lacking = tuple(f"the evaluation {name}" for name in sorted(evaluated[0] ^ evaluated[1]))
-        made.append(replace(main, others=tuple(others), not_made=lacking))
+        lacking = [f"the evaluation {name}" for name in sorted(evaluated[0] ^ evaluated[1])]
+        unlike = [f"the evaluation {name}, for {why.partition('. ')[0]}" for name, why in both.items() if why]
+        made.append(replace(main, others=tuple(others), not_made=(*lacking, *unlike)))
     return SideBySide(tuple(own), tuple(made))
 
 

@@ -16,7 +16,9 @@ from semcon.core.bootstrap import percentiles
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.figures import Figures, Key
 from semcon.core.flicker import QUANTITY as FLIPS
+from semcon.core.intervals import Z
 from semcon.core.seeds import seed_reach, widened
+from semcon.report.numbers import words
 
 Floats = npt.NDArray[np.float64]
 MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE = "mean_corruption_error", "mean_flip_rate"
@@ -54,11 +56,21 @@ def _sums(run: Figures, wanted: Callable[[Key], bool], turned: Callable[[Floats]
 
 
 def _ratio(quantity: str, first: Sequence[_Sums], second: Sequence[_Sums], like: Figures) -> Difference | None:
-    """The mean over what both sides have, with its interval over images and seeds."""
-    names = [name for name in first[0] if all(name in run for run in (*first, *second))]
-    names = [name for name in names if sum(run[name][0] for run in first) > 0]
-    if not names:
+    """The mean over what both sides have, with its interval over images and seeds.
+
+    What the first side makes no error under has no ratio and is left out, as `reason` says.
+    """
+    both = [name for name in first[0] if all(name in run for run in (*first, *second))]
+    names = [name for name in both if sum(run[name][0] for run in first) > 0]
+    if not both:
         return None
+    without = ", ".join(words(name) for name in both if name not in names)
+    reason = f"the first makes no error under {without}" if without else None
+    if not names:
+        return Difference(
+            OVERALL, None, "random", None, None, quantity, "all", "ratio", first=1.0, second=None, difference=None,
+            low=None, high=None, samples=int(like.samples.max()), seeds=(len(first), len(second)), reason=reason,
+        )  # fmt: skip
     base = {name: (sum(run[name][0] for run in first) / len(first), _mean(first, name)) for name in names}
     with np.errstate(divide="ignore", invalid="ignore"):
         one, two = (
@@ -73,11 +85,14 @@ def _ratio(quantity: str, first: Sequence[_Sums], second: Sequence[_Sums], like:
     if max(len(first), len(second)) > 1:
         reach = seed_reach(one, two)
         low, high = widened(value, low, high, reach)
+    least = Z**2 / (float(like.clusters.max()) + Z**2)  # what a rate of no error may be, by Wilson's interval
+    unseen = [least / base[name][0] for name in names if not sum(run[name][0] for run in second)]
+    high = value + np.hypot(high - value, np.linalg.norm(unseen) / len(names))
     ends = [float(end[0]) - 1 if np.isfinite(end[0]) else None for end in (low, high)]
     return Difference(
         OVERALL, None, "random", None, None, quantity, "all", "ratio", first=1.0, second=float(value[0]),
         difference=float(value[0]) - 1, low=ends[0], high=ends[1], samples=int(like.samples.max()),
-        seeds=(len(first), len(second)),
+        seeds=(len(first), len(second)), reason=reason,
     )  # fmt: skip
 
 

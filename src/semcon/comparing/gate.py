@@ -13,7 +13,18 @@ from dataclasses import replace
 from semcon.comparing.compare import Comparison, SideBySide
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
-from semcon.gate import RELATIVE, Rule, RuleResult, check_names, parse_rule, rule_name, speaks_of, undefined, verdict_on
+from semcon.gate import (
+    RELATIVE,
+    Rule,
+    RuleResult,
+    check_draws,
+    check_names,
+    parse_rule,
+    rule_name,
+    speaks_of,
+    undefined,
+    verdict_on,
+)  # fmt: skip
 from semcon.report.reading import FAMILIES
 
 
@@ -46,10 +57,15 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
                 break
     if every:
         return every
+    check_draws(rule, (one for part in comparison.every for one in part.differences))
     families = {one.perturbation for one in comparison.profile if one.perturbation}
-    check_names([side.first.record for side in (comparison.first, comparison.second)], rule, sorted(families))
+    about = next(
+        (part for part in comparison.every if any(one.perturbation == rule.perturbation for one in part.differences)),
+        comparison,
+    )
+    check_names([side.first.record for side in (about.first, about.second)], rule, sorted(families))
     whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
-    there = [one for one in (*comparison.differences, *comparison.profile)
+    there = [one for one in (*about.differences, *about.profile)
              if one.perturbation == rule.perturbation and one.subset == "all"
              and one.representation in (None, primary.partition(".")[0])]  # fmt: skip
     measured = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)

@@ -5,7 +5,7 @@ Reads run folders: no torch, no model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -107,7 +107,7 @@ def _folders(text: str) -> list[str]:
 
 def _check_seeds(first: RunRecord, second: RunRecord) -> None:
     """Runs of one side: comparable, measured alike, of one kind of network, and not the same network twice."""
-    check_comparable(first, second)
+    check_alike(first, second)
     a, b = first.record.subject, second.record.subject
     if first.folder.resolve() == second.folder.resolve() or (a.fingerprint and a.fingerprint == b.fingerprint):
         raise SemconError(
@@ -130,85 +130,88 @@ def _check_seeds(first: RunRecord, second: RunRecord) -> None:
             )
 
 
-def common(first: RunRecord, second: RunRecord) -> list[str]:
-    """The evaluations that both have, in which there is something to compare."""
+def common(first: RunRecord, second: RunRecord) -> dict[str, str | None]:
+    """The evaluations that both have with something to compare in them; what differs that their figures depend on.
+
+    Errors: `SemconError` where there is none, or each has something that differs, with both values.
+    """
     both = [name for name in first.evaluations if name in second.evaluations]
     tried = {name: [set(perturbations(run.of(name))) for run in (first, second)] for name in both}
-    return [name for name, (one, two) in tried.items() if one & two or (name != "continuity" and not one | two)]
-
-
-def check_comparable(first: RunRecord, second: RunRecord) -> None:
-    """Errors: `SemconError` where images or a setting differ that figures depend on, with both values."""
-    names = common(first, second)
-    for name in names:
-        _check_settings(first.of(name), second.of(name))
-    kept = [{one.name: one.settings for one in run.record.evaluations} for run in (first, second)]
-    for name in names:
-        for key, value in kept[0].get(name, {}).items():
-            if key not in _BY_PERTURBATION and kept[1][name].get(key) != value:
-                raise _differ(first, second, f"{key} of {name}", value, kept[1][name].get(key))
-    if not names:
+    shared = [name for name, (one, two) in tried.items() if one & two or (name != "continuity" and not one | two)]
+    if not shared:
         raise SemconError(f"{first.folder} and {second.folder} have no perturbation in common")
+    found = {name: next(_differing(first, second, name), None) for name in shared}
+    if all(found.values()):
+        raise _not_comparable(first, second, next(iter(found.values())))
+    return found
 
 
-def _differ(first: RunRecord, second: RunRecord, what: str, was: object, now: object) -> SemconError:
-    return SemconError(
-        f"{first.folder} and {second.folder} are not comparable: {what} is {was} and {now}. "
-        "Audit both with the same setting"
-    )
+def check_alike(first: RunRecord, second: RunRecord) -> None:
+    """Errors: `SemconError` where anything differs that figures of some common evaluation depend on."""
+    differs = next((why for why in common(first, second).values() if why), None)
+    if differs:
+        raise _not_comparable(first, second, differs)
 
 
-def _check_settings(first: RunRecord, second: RunRecord) -> None:
-    a, b = first.record, second.record
-    settings: list[tuple[str, object, object]] = [
-        ("canvas", _canvas(first), _canvas(second)),
-        ("seed", a.settings.seed, b.settings.seed),
-        ("draws", a.settings.draws, b.settings.draws),
-        ("evaluation version", a.settings.evaluation_version, b.settings.evaluation_version),
-        ("primary gauge", a.settings.primary, b.settings.primary),
+def _not_comparable(first: RunRecord, second: RunRecord, why: str | None) -> SemconError:
+    return SemconError(f"{first.folder} and {second.folder} are not comparable: {why}")
+
+
+def _differing(first: RunRecord, second: RunRecord, evaluation: str) -> Iterator[str]:
+    """Every setting of an evaluation that differs, with both values; other images, other labels."""
+    one, two = first.of(evaluation), second.of(evaluation)
+    budgets = [run.record.settings.budget for run in (one, two)]
+    hint = f" (budgets {budgets[0]} and {budgets[1]})" if budgets[0] != budgets[1] else ""
+    own = [{kept.name: kept.settings for kept in run.record.evaluations}.get(evaluation, {}) for run in (first, second)]
+    others = [
+        (f"{key} of {evaluation}", value, own[1].get(key))
+        for key, value in own[0].items()
+        if key not in _BY_PERTURBATION
     ]
+    for name, was, now in (*_settings(one, two), *others):
+        if was != now:
+            yield f"{name} is {was} and {now}{hint}. Audit both with the same setting"
+    yield from _other_images(one, two)
+
+
+def _settings(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, object, object]]:
+    a, b = first.record, second.record
+    yield "canvas", _canvas(first), _canvas(second)
+    yield "seed", a.settings.seed, b.settings.seed
+    yield "draws", a.settings.draws, b.settings.draws
+    yield "evaluation version", a.settings.evaluation_version, b.settings.evaluation_version
+    yield "primary gauge", a.settings.primary, b.settings.primary
     if a.settings.worst is not None and b.settings.worst is not None:
-        settings.append(("search", a.settings.worst, b.settings.worst))
+        yield "search", a.settings.worst, b.settings.worst
     for name, one in perturbations(first).items():
         two = perturbations(second).get(name)
         if two is not None:
-            settings.append((f"ladder of {name}", _ladder(one), _ladder(two)))
-            settings.append((f"version of {name}", one.version, two.version))
-            settings.append((f"number of draws of {name}", one.draws, two.draws))
+            yield f"ladder of {name}", _ladder(one), _ladder(two)
+            yield f"version of {name}", one.version, two.version
+            yield f"number of draws of {name}", one.draws, two.draws
     known = {gauge.name: gauge.homogeneous for gauge in b.settings.gauges}
     for gauge in a.settings.gauges:
         if gauge.name in known:
-            settings.append((f"scale-freeness of {gauge.name}", gauge.homogeneous, known[gauge.name]))
-    for name, was, now in settings:
-        if was != now:
-            raise _differ(first, second, name, was, now)
-    _check_images(first, second)
+            yield f"scale-freeness of {gauge.name}", gauge.homogeneous, known[gauge.name]
 
 
-def _check_images(first: RunRecord, second: RunRecord) -> None:
+def _other_images(first: RunRecord, second: RunRecord) -> Iterator[str]:
+    """The same images must be of the same class; which output that is may differ between the models."""
     one, two = (run.samples.images["sample"].sort() for run in (first, second))
     if not one.equals(two):
         shared = len(set(one.to_list()) & set(two.to_list()))
-        raise SemconError(
-            f"{first.folder} and {second.folder} are not comparable: their images differ ({len(one)} and {len(two)}, "
-            f"{shared} in common). Audit both on the same data with the same --limit"
+        yield (
+            f"their images differ ({len(one)} and {len(two)}, {shared} in common). Audit both on the same data with "
+            "the same --limit"
         )
-    if first.samples.labelled and second.samples.labelled:
-        _check_labels(first, second)
-
-
-def _check_labels(first: RunRecord, second: RunRecord) -> None:
-    """The same images must be of the same class; which output that is may differ between the models."""
-    one, two = (
-        run.samples.images.select("sample", "label").filter(~pl.col("sample").is_duplicated())
-        for run in (first, second)
-    )
-    pairs = one.join(two, on="sample", suffix="_two").drop_nulls().select("label", "label_two").unique()
-    if len(pairs) != pairs["label"].n_unique() or len(pairs) != pairs["label_two"].n_unique():
-        raise SemconError(
-            f"{first.folder} and {second.folder} are not comparable: the labels of their images differ. "
-            "Audit both on the same data"
+    elif first.samples.labelled and second.samples.labelled:
+        one, two = (
+            run.samples.images.select("sample", "label").filter(~pl.col("sample").is_duplicated())
+            for run in (first, second)
         )
+        pairs = one.join(two, on="sample", suffix="_two").drop_nulls().select("label", "label_two").unique()
+        if len(pairs) != pairs["label"].n_unique() or len(pairs) != pairs["label_two"].n_unique():
+            yield "the labels of their images differ. Audit both on the same data"
 
 
 def perturbations(run: RunRecord) -> dict[str, PerturbationRecord]:

@@ -279,6 +279,7 @@ class Dataset(Protocol):
     How text reaches a class in `datasets/`: with `builtin = True` by `builtin:NAME`, called with `limit` alone; with a
     class method `parse(text, *, limit)` by `NAME:TEXT`, where `form` tells users what to write.
 
+    A data set that knows more of its images has `attributes(index)`, by name, for groups: `{"colour": "red"}`.
     A data set that knows where the object is has `mask(index)` too, (H, W) bool, for perturbations that need it.
     """
 

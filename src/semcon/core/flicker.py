@@ -14,22 +14,25 @@ from semcon.core.table import SampleTable
 
 Integers = npt.NDArray[np.int64]
 QUANTITY = "flip_probability"
+ANEW = "draw"  # the method of a sequence whose frames do not follow from each other
 
 
 def flicker(table: SampleTable, numbers: Integers, images: Images, perturbation: str) -> Iterator[Figures]:
     """The flip probability under one perturbation, whose rows `numbers` are; nothing where there is no sequence.
 
-    Noise: the share of frames predicted otherwise than the first, which is untouched; else the share of frames
-    predicted otherwise than the frame before. Source: Hendrycks and Dietterich, arXiv 1903.12261, section 4.2.
+    Drawn anew for every frame (noise): the share of frames predicted otherwise than the first, which is untouched; else
+    the share of frames predicted otherwise than the frame before. Source: Hendrycks and Dietterich, arXiv 1903.12261,
+    section 4.2.
     """
     kinds = table.rows["draws"].gather(numbers)
-    rows = table.rows.select("position", "draw", "prediction")[numbers[(kinds == "sequence").to_numpy()]]
+    rows = table.rows.select("position", "draw", "method", "prediction")[numbers[(kinds == "sequence").to_numpy()]]
     if rows.is_empty():
         return
     frames = int(rows["draw"].max() or 0) + 1  # pyright: ignore[reportArgumentType]
     predicted = np.full((len(images), frames), -1, np.int64)
     predicted[images.rows(rows["position"].to_numpy()), rows["draw"].to_numpy()] = rows["prediction"].to_numpy()
-    before = predicted[:, :1] if "noise" in perturbation else predicted[:, :-1]
+    anew = rows["method"][0] == ANEW
+    before = predicted[:, :1] if anew else predicted[:, :-1]
     share = (predicted[:, 1:] != before).mean(axis=1).astype(np.float32)
     collector = Collector(images, np.arange(len(images)))
     key = Key(perturbation, None, "random", None, None, QUANTITY, "all", "mean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,6 +102,17 @@ class Images:
             name = str(label) if self.names is None or label >= len(self.names) else str(self.names[label])
             groups[f"{name} ({label})" if name in groups else name] = np.flatnonzero(self.labels == label)
         return groups
+
+    @cached_property
+    def groups(self) -> dict[str, Integers]:
+        """Positions here of the images of each group, `colour=red`; none where the table knows no attributes."""
+        if "groups" not in self.frame.columns:
+            return {}
+        found: dict[str, list[int]] = {}
+        for place, text in enumerate(self.raw("groups").to_list()):
+            for name, value in json.loads(text or "{}").items():
+                found.setdefault(f"{name}={value}", []).append(place)
+        return {name: np.array(found[name], np.int64) for name in sorted(found)}
 
     def rows(self, positions: Integers) -> Integers:
         """Where the images with these positions stand here: (n,) -> (n,)."""

@@ -11,7 +11,7 @@ import polars as pl
 from semcon.core.figures import Figures, Key
 from semcon.core.images import Images
 from semcon.core.survival import resampled_medians
-from semcon.core.table import OF_IMAGES, SampleTable
+from semcon.core.table import SampleTable
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -19,7 +19,7 @@ Integers = npt.NDArray[np.int64]
 
 def image_medians(images: Images, subsets: dict[str, Integers]) -> Iterator[Figures]:
     """The median `gradient_norm` and `input_curvature` of each subset (name -> places); nothing where not measured."""
-    for quantity in ("gradient_norm", *OF_IMAGES):
+    for quantity in ("gradient_norm", "input_curvature"):
         values = images.column(quantity) if quantity in images.frame.columns else np.full(len(images), np.nan)
         if np.isfinite(values).any():
             key = Key(None, None, "random", None, None, quantity, "all", "median")

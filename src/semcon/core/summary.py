@@ -127,7 +127,10 @@ class Summary:
     @cached_property
     def _places(self) -> dict[str, Integers]:
         places = {"all": np.arange(len(self.images))}
-        return places | {"correct": self.images.correct} if self.subsets == "every" and self.images.labelled else places
+        if self.subsets == "every":
+            places |= {"correct": self.images.correct} if self.images.labelled else {}
+            places |= {f"group:{name}": index for name, index in self.images.groups.items()}
+        return places
 
     @cached_property
     def _yardsticks(self) -> dict[str, Yardsticks]:
@@ -157,6 +160,7 @@ class Summary:
         groups = {"all": np.flatnonzero(self.images.labels >= 0)}
         if self.subsets == "every":
             groups |= {f"class:{name}": index for name, index in self.images.classes.items()}
+            groups |= {f"group:{name}": index for name, index in self.images.groups.items()}
         right = (self.images.labels == self.images.predictions).astype(np.float32)
         parts: list[Figures] = []
         for name, index in groups.items():

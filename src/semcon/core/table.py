@@ -15,11 +15,12 @@ from semcon.core.explained import OF_COPIES, OF_MAPS, explained
 from semcon.core.record import GaugeInfo
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
-OF_IMAGES: Schema = {"input_curvature": pl.Float32}
+OF_IMAGES: Schema = {"input_curvature": pl.Float32, "groups": pl.String}
 """Columns of images that only some evaluations have."""
 OF_ROWS: Schema = {
     "lipschitz": pl.Float32, "logits.straightness": pl.Float32, "logits.path_curvature": pl.Float32,
     "pixels.straightness": pl.Float32, "pixels.path_curvature": pl.Float32,
+    "donor": pl.Int32,
 }  # fmt: skip
 """Columns of rows that only some evaluations have; besides those, of explanations, `core.explained.OF_COPIES`."""
 

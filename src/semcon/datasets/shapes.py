@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from semcon.core.errors import SemconError, UnknownNameError
 from semcon.keyed import sample_id
 
 KINDS = ("circle", "square", "triangle", "star", "cross")
@@ -36,19 +37,45 @@ class Shapes:
     """Textured shapes on textured backgrounds; picture i depends on (seed, i, size) alone.
 
     The class is the shape (circle, square, triangle, star, cross). `mask(i)`: (H, W) bool of the object. `factors(i)`:
-    its colour, texture, position and background.
+    its colour, texture, position and background. `background`: how often the background's texture is that of the
+    class (circles on plain ground, squares on stripes, ...) and not of another; None where it is drawn freely.
+    `attributes(i)`: textures of object and background, and `bias` (aligned or conflicting) where there is one.
     """
 
     builtin = True
+    form = "shapes:[n=2000&size=64&seed=0&background=.95]"
 
-    def __init__(self, *, n: int = 2000, size: int = 64, seed: int = 0, limit: int | None = None) -> None:
-        self.name, self.source = "shapes", f"builtin:shapes(size={size}, seed={seed})"
+    def __init__(
+        self, *, n: int = 2000, size: int = 64, seed: int = 0, background: float | None = None,
+        limit: int | None = None,
+    ) -> None:  # fmt: skip
+        if background is not None and not 0 <= background <= 1:
+            raise SemconError(f"background of shapes is a share from 0 to 1, got {background:g}")
+        self.background = background
+        told = "" if background is None else f", background={background:g}"
+        self.name, self.source = "shapes", f"builtin:shapes(size={size}, seed={seed}{told})"
         self.classes = KINDS
         self.size, self.seed = size, seed
         self._length = min(n, limit or n)
         axis = (np.arange(size, dtype=np.float32) + 0.5) / size
         self._x, self._y = np.meshgrid(axis, axis)
         self._latest: dict[int, tuple[int, int]] = {}  # by thread: its last picture and that one's id
+
+    @classmethod
+    def parse(cls, text: str, *, limit: int | None = None) -> Shapes:
+        """`OPTION=VALUE&...`. Errors: `SemconError` for what is no option or no number."""
+        options: dict[str, Any] = {
+            key: value for key, _, value in (part.partition("=") for part in text.split("&") if part)
+        }
+        unknown = [key for key in options if key not in ("n", "size", "seed", "background")]
+        if unknown:
+            raise UnknownNameError("option of shapes:", unknown[0], ("n", "size", "seed", "background"))
+        try:
+            background = float(options.pop("background")) if "background" in options else None
+            whole = {key: int(value) for key, value in options.items()}
+        except ValueError:
+            raise SemconError(f"cannot read {text!r}: expected numbers, such as size=32&background=.95") from None
+        return cls(**whole, background=background, limit=limit)
 
     def __len__(self) -> int:
         return self._length
@@ -92,12 +119,24 @@ class Shapes:
             "background": TEXTURES[recipe.background], "x": recipe.x, "y": recipe.y, "radius": recipe.radius,
         }  # fmt: skip
 
+    def attributes(self, index: int) -> dict[str, str]:
+        """`texture`, `background`, and `bias` where the background goes with the class."""
+        recipe = self._recipe(index)
+        found = {"texture": TEXTURES[recipe.texture], "background": TEXTURES[recipe.background]}
+        if self.background is None:
+            return found
+        return found | {"bias": "aligned" if recipe.background == recipe.kind else "conflicting"}
+
     def _recipe(self, index: int) -> _Recipe:
         generator = np.random.default_rng((self.seed, index))
         texture, background = generator.integers(0, len(TEXTURES), 2)
         hue = float(generator.random())
         apart = float(generator.uniform(0.2, 0.8))
         x, y = generator.uniform(0.35, 0.65, 2)
+        if self.background is not None:
+            own, other = np.random.default_rng((self.seed, index, 2)).random(2)
+            step = 0 if own < self.background else 1 + int(other * (len(TEXTURES) - 1))
+            background = (index + step) % len(TEXTURES)
         return _Recipe(
             index % len(KINDS), int(texture), int(background), hue, (hue + apart) % 1, float(x), float(y),
             float(generator.uniform(0.22, 0.33)), float(generator.uniform(-0.35, 0.35)), float(generator.random()),

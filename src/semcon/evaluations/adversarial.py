@@ -16,6 +16,7 @@ from semcon.attacking.goal import gives_probabilities
 from semcon.attacking.masking import doubts
 from semcon.attacking.suspect import Suspect
 from semcon.core.errors import SemconError
+from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.summary import Summary, to_estimates
@@ -118,6 +119,10 @@ class Adversarial(Evaluation):
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """One for every attack."""
         return tuple(attempt.record(self.draws) for attempt in self._attempts(self.gradients))
+
+    def measured(self) -> Measured:
+        """Worst cases, and the smallest size of each."""
+        return replace(super().measured(), worst=True, critical=True)
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import polars as pl
 
+from semcon.core.measured import Measured
 from semcon.core.profile import profile
 from semcon.core.record import ProfileRow
 from semcon.core.registry import load
@@ -53,6 +54,11 @@ class Corruption(TrialEvaluation):
     def passes(self, subject: Subject) -> float:
         """The plan's, and every frame of the sequences."""
         return super().passes(subject) + self.frames * len(SEQUENCES) * bool(self.frames)
+
+    def measured(self) -> Measured:
+        """The sequences too, which have no severities."""
+        one, sequences = super().measured(), SEQUENCES if self.frames else ()
+        return replace(one, severities={sequence.name: () for sequence in sequences} | dict(one.severities))
 
     def more(self, subject: Subject, progress: Progress) -> Callable[[Batch], pl.DataFrame] | None:
         """The frames of the sequences."""

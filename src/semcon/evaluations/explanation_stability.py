@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from semcon.core.concepts import Explanation
 from semcon.core.errors import SemconError
+from semcon.core.measured import Measured
 from semcon.core.registry import file_name, load
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
@@ -63,6 +64,11 @@ class ExplanationStability(TrialEvaluation):
         """With explanations that know their layer."""
         found = settled(self.explanations, subject, asked=self.asked)
         return replace(super().settled(subject, probe), explanations=found)
+
+    def measured(self) -> Measured:
+        """With the explanations as gauges."""
+        own = super().measured()
+        return replace(own, gauges=(*own.gauges, *(file_name(type(one)) for one in self.explanations)))
 
     def passes(self, subject: Subject) -> float:
         """The plan's, and every map's."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.errors import SemconError
+from semcon.core.measured import Measured
 from semcon.core.record import Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
@@ -94,6 +95,10 @@ class Smoothness(Evaluation):
         """The balls, as `l2`, and the paths."""
         balls = (trial_record(self.plan.ball, 1),) if self.radii else ()
         return balls + tuple(trial_record(trial, self.draws) for trial in self._trials)
+
+    def measured(self) -> Measured:
+        """The steepest chords in balls, and how straight the image's and the output's ways are."""
+        return replace(super().measured(), gauges=("pixels.l2", "logits.l2"), worst=True)
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

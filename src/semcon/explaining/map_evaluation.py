@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Explanation
+from semcon.core.measured import Measured
 from semcon.core.record import PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
@@ -62,6 +63,10 @@ class MapEvaluation(Evaluation):
     def passes(self, subject: Subject) -> float:
         """The prediction and the maps."""
         return 1 + sum(one.passes for one in self.explanations)
+
+    def measured(self) -> Measured:
+        """With the explanations as gauges."""
+        return replace(super().measured(), gauges=tuple(self.named))
 
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """Nothing that a severity belongs to."""

@@ -45,7 +45,7 @@ class CorruptionBrightness(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x w / v with w = min(v + c, 1); black becomes grey of value c."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (shift,) = _RAISE.at(severity, x.shape[-2])
@@ -54,4 +54,4 @@ class CorruptionBrightness(Perturbation):
         raised = (value + per_image(shift)).clamp_max(1)
         ratio = raised / value.clamp_min(1e-6)
         black = raised - value * ratio
-        return torch.addcmul(black, x, ratio).clamp_(0, 1)
+        return torch.addcmul(black, x, ratio)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks, sampled_gaussian
+from semcon.filtering import LARGE_BLOCK, in_blocks, sampled_gaussian
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
 
@@ -43,8 +43,8 @@ class CorruptionGaussianBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x * G, G of the level."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True, block=LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (sigma,) = _SIGMA.at(severity.detach(), x.shape[-2])
-        return sampled_gaussian(x, sigma).clamp_(0, 1)
+        return sampled_gaussian(x, sigma)

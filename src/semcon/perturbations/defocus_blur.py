@@ -55,7 +55,7 @@ class DefocusBlur(Perturbation):
         kernel = torch.lerp(kernels[below], kernels[below + 1], (severity - below).view(-1, 1, 1))
         reach = kernel.shape[-1] // 2
         used = int((kernel.detach().amax(dim=(0, 1)) > 0).nonzero().max()) - reach
-        return convolve(x, kernel[:, reach - used : reach + used + 1, reach - used : reach + used + 1]).clamp_(0, 1)
+        return convolve(x, kernel[:, reach - used : reach + used + 1, reach - used : reach + used + 1], clip=True)
 
 
 def _kernels(height: int) -> Tensor:

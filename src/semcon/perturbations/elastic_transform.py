@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import gaussian_matrix, in_blocks
+from semcon.filtering import banded, gaussian_matrix, in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -26,6 +27,7 @@ _PULL_WIDTH_SHIFT = Published(  # in heights of the image
     },
 )
 _THIN = 1e-3  # square pixels
+_TRUNCATE = 3.0  # standard deviations of the Gaussian
 
 
 @dataclass(frozen=True)
@@ -54,29 +56,34 @@ class ElasticTransform(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x looked up twice."""
-        return self._moved(x, unit, severity).clamp_(0, 1)
+        return self._moved(x, unit, severity, clip=True)
 
     def carry(self, aligned: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         """The map moved along with the image."""
         return torch.where(per_image(severity == 0), aligned, self._moved(aligned, unit, severity))
 
-    def _moved(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
+    def _moved(self, x: Tensor, unit: Unit, severity: Tensor, *, clip: bool = False) -> Tensor:
         width = _PULL_WIDTH_SHIFT.at(severity, x.shape[2])[1] * x.shape[2]
-        rows, columns = (gaussian_matrix(width, size, truncate=3.0) for size in x.shape[2:])
-        return in_blocks(_looked_up, x, {**unit, "rows": rows, "columns": columns}, severity)
+        rows, columns = (gaussian_matrix(width, size, truncate=_TRUNCATE) for size in x.shape[2:])
+        look_up = partial(_looked_up, reach=int(_TRUNCATE * float(width.max()) + 0.5))
+        return in_blocks(look_up, x, {**unit, "rows": rows, "columns": columns}, severity, clip=clip)
 
 
-def _looked_up(x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
+def _looked_up(x: Tensor, unit: Unit, severity: Tensor, reach: int) -> Tensor:
     height, width = x.shape[2:]
     pull, _, shift = (each * height for each in _PULL_WIDTH_SHIFT.at(severity, height))
     tilted = _affine(x, unit["corners"] * shift.view(-1, 1, 1))
-    steps = unit["rows"][:, None] @ unit["pull"] @ unit["columns"][:, None] * per_image(pull)
-    size = x.new_tensor([width, height])
-    rows = torch.arange(height, dtype=x.dtype, device=x.device)[:, None].expand(height, width)
-    columns = torch.arange(width, dtype=x.dtype, device=x.device).expand(height, width)
-    place = torch.stack((columns, rows)) + steps
-    grid = place.permute(0, 2, 3, 1) * (2 / size) + (1 / size - 1)
+    rows, columns = (each[0] if each.stride(0) == 0 else each[:, None] for each in (unit["rows"], unit["columns"]))
+    across, down = (banded(unit["pull"], rows, columns, reach) * per_image(2 * pull)).unbind(1)
+    grid = x.new_empty(len(x), height, width, 2)
+    grid[..., 0] = _middles(width, x) + across / width
+    grid[..., 1] = _middles(height, x)[:, None] + down / height
     return F.grid_sample(tilted, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _middles(size: int, like: Tensor) -> Tensor:
+    """Of the pixels of a row, which goes from -1 to 1."""
+    return (torch.arange(size, dtype=like.dtype, device=like.device) * 2 + 1) / size - 1
 
 
 def _affine(x: Tensor, shift: Tensor) -> Tensor:
@@ -92,8 +99,10 @@ def _affine(x: Tensor, shift: Tensor) -> Tensor:
     turn = turn * half[:, None] / half
     across = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device)[:, None]
     down = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device)[:, None]
-    along = across * turn[:, None, 0]
-    grid = along[:, None] + (down * turn[:, None, 1] + offset[:, None])[:, :, None]
+    along, below = across * turn[:, None, 0], down * turn[:, None, 1] + offset[:, None]
+    grid = x.new_empty(len(x), height, width, 2)
+    for part in range(2):
+        grid[..., part] = along[:, None, :, part] + below[:, :, None, part]
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 

@@ -50,7 +50,7 @@ class Fog(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + c f) m / (m + c), m the image's largest value."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         light, decay = (per_image(each) for each in _LIGHT_AND_DECAY.at(severity, x.shape[-2]))
@@ -59,7 +59,7 @@ class Fog(Perturbation):
         fractal = (heights[:, : x.shape[2], : x.shape[3]] - low) / (high - low).clamp_min(_FLAT)
         largest = x.amax(dim=(1, 2, 3), keepdim=True)
         total = torch.addcmul(x, fractal.unsqueeze(1), light)
-        return (total * (largest / (largest + light).clamp_min(_FLAT))).clamp_(0, 1)
+        return total * (largest / (largest + light).clamp_min(_FLAT))
 
 
 def _plasma(field: Tensor, decay: Tensor) -> Tensor:
@@ -73,8 +73,9 @@ def _plasma(field: Tensor, decay: Tensor) -> Tensor:
         beside = torch.addcmul((middle + middle.roll(1, 1) + across) / 4, field[:, ::step, half::step], size)
         upright = heights + heights.roll(-1, 1)
         below = torch.addcmul((middle + middle.roll(1, 2) + upright) / 4, field[:, half::step, ::step], size)
-        top = torch.stack((heights, beside), dim=3).flatten(2)
-        bottom = torch.stack((below, middle), dim=3).flatten(2)
-        heights = torch.stack((top, bottom), dim=2).flatten(1, 2)
+        finer = field.new_empty(len(field), 2 * heights.shape[1], 2 * heights.shape[2])
+        finer[:, ::2, ::2], finer[:, ::2, 1::2] = heights, beside
+        finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = below, middle
+        heights = finer
         size, step = size / (decay * decay), half
     return heights

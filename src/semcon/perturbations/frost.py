@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks
+from semcon.filtering import LARGE_BLOCK, in_blocks
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published, between_sizes
@@ -75,7 +75,7 @@ class Frost(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """a x + b f, clipped."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True, block=LARGE_BLOCK)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         unit = {name: value.detach() for name, value in unit.items()}
@@ -86,7 +86,7 @@ class Frost(Perturbation):
         colour = facts[:, :3] + (math.sqrt(3) * unit["tone"] * between)[:, None]
         shade = _shade(unit, x.shape[2:], share, sign)
         out = (x * per_image(kept)).addcmul_(shade, per_image(within * frost))
-        return out.add_((colour * frost[:, None])[:, :, None, None]).clamp_(0, 1)
+        return out.add_((colour * frost[:, None])[:, :, None, None])
 
 
 def _shade(unit: Unit, size: tuple[int, ...], share: Tensor, sign: Tensor) -> Tensor:
@@ -114,10 +114,11 @@ def _crystals(seeds: Tensor, needles: Tensor, bend: Tensor) -> Tensor:
     down.add_(bend[:, 0], alpha=_BEND)
     across.add_(bend[:, 1], alpha=_BEND)
     ring = torch.hypot(down, across).mul_(1 / _RING).clamp_max_(_RINGS - 1.01)
-    ring.add_(nearest, alpha=_RINGS).mul_(2 / (needles.shape[1] - 1)).sub_(1)
-    spoke = torch.atan2(down, across).mul_(1 / math.pi)
+    place = torch.empty(*ring.shape, 2, dtype=ring.dtype, device=ring.device)
+    place[..., 0] = torch.atan2(down, across).mul_(1 / math.pi)
+    place[..., 1] = ring.add_(nearest, alpha=_RINGS).mul_(2 / (needles.shape[1] - 1)).sub_(1)
     closed = torch.cat((needles, needles[..., :1]), dim=2).unsqueeze(1)
-    return F.grid_sample(closed, torch.stack((spoke, ring), dim=3), align_corners=True).abs_()
+    return F.grid_sample(closed, place, align_corners=True).abs_()
 
 
 def _cells(seeds: Tensor, size: tuple[int, ...], scale: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -53,18 +53,20 @@ class GlassBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """G (pixels of (G x) at their sources)."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         sigma, reach, rounds = _SIGMA_REACH_ROUNDS.at(severity.detach(), x.shape[-2])
         blurred = sampled_gaussian(x, sigma)
         source = _sources(unit["steps"].detach(), unit["turn"].detach(), reach, rounds)
-        moved = blurred.flatten(2).gather(2, source[:, None].expand(-1, x.shape[1], -1)).view_as(x)
-        return sampled_gaussian(moved, sigma).clamp_(0, 1)
+        plane = torch.arange(x.shape[0] * x.shape[1], dtype=torch.int32, device=x.device) * source.shape[1]
+        place = source[:, None] + plane.view(*x.shape[:2], 1)
+        moved = blurred.flatten().index_select(0, place.flatten()).view_as(x)
+        return sampled_gaussian(moved, sigma)
 
 
 def _sources(steps: Tensor, turn: Tensor, reach: Tensor, rounds: Tensor) -> Tensor:
-    """Where each pixel's value comes from after all rounds, flat indices (B, H W)."""
+    """Where each pixel's value comes from after all rounds, indices in its image (B, H W)."""
     height, width = turn.shape[1:]
     here = torch.arange(turn.numel(), dtype=torch.int32, device=turn.device)
     d = reach.view(-1, 1, 1)
@@ -76,7 +78,7 @@ def _sources(steps: Tensor, turn: Tensor, reach: Tensor, rounds: Tensor) -> Tens
         down, across = _steps(steps[:, number], d)
         step = down.mul_(width).add_(across).mul_(moves).int().flatten()
         source = source.index_select(0, _followed(here, step, moves.int().flatten()))
-    return (source.view(len(turn), -1) - here[:: height * width, None]).long()
+    return source.view(len(turn), -1) - here[:: height * width, None]
 
 
 def _steps(uniform: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:

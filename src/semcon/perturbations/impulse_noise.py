@@ -46,7 +46,7 @@ class ImpulseNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """1 where 0 < u < p, 0 where -p < u <= 0, x elsewhere."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (share,) = _SHARE.at(severity.detach(), x.shape[-2])

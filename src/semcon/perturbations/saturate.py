@@ -47,7 +47,7 @@ class Saturate(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """v + (x - v) (v s' / chroma); of grey pixels green and blue fall to v (1 - s')."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         factor, shift = (per_image(each) for each in _FACTOR_AND_SHIFT.at(severity, x.shape[-2]))
@@ -56,7 +56,7 @@ class Saturate(Perturbation):
         chroma = value - torch.minimum(torch.minimum(red, green), blue)
         saturation = torch.addcmul(shift, chroma / value.clamp_min(1e-6), factor).clamp(0, 1)
         drop = value * saturation  # from the largest channel to the smallest
-        out = torch.addcmul(value, x - value, drop / chroma.clamp_min(_GREY))
+        out = torch.lerp(value, x, drop / chroma.clamp_min(_GREY))
         coloured = (chroma.detach() / _GREY).clamp_max(1)  # 0 or 1: comparisons take longer
         out[:, 1:].sub_(drop * (1 - coloured))
-        return out.clamp_(0, 1)
+        return out

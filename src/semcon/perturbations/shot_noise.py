@@ -22,8 +22,8 @@ _GRAIN = Published(
         for size, row in {32: (500, 250, 100, 75, 50), 64: (250, 100, 50, 30, 15), 224: (60, 25, 12, 5, 3)}.items()
     },
 )
-_FEW = 10.0  # photons, below which quantiles are looked up in tables
-_STEPS, _STARTS, _MOST = 64, 256, 40  # rates in a photon; parts of all chances; counts that are told apart
+_FEW = 16.0  # photons, below which quantiles are looked up in tables
+_STEPS, _STARTS, _MOST = 64, 256, 48  # rates in a photon; parts of all chances; counts that are told apart
 _TAIL = 1 - 2e-6  # above it a float32 sum of chances can no longer be compared
 
 
@@ -44,6 +44,7 @@ class ShotNoise(Perturbation):
     image_gradient = False
     parameter_gradient = False
     default = False
+    version = 2  # rates of 10 to 16 photons by tables
 
     def sample(self, keys: Keys, like: Tensor) -> Unit:
         """`field`: (B, C, H, W), uniform in (-1, 1)."""
@@ -51,25 +52,25 @@ class ShotNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """Q(c x) / c, clipped, Q the Poisson quantile at each value's number."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (grain,) = _GRAIN.at(severity.detach(), x.shape[-2])
         photons = per_image(grain.clamp_min(1e-6) ** -2)
-        return (poisson_quantile(unit["field"].detach(), x.detach() * photons) / photons).clamp_(0, 1)
+        return poisson_quantile(unit["field"].detach(), x.detach() * photons) / photons
 
 
 def poisson_quantile(place: Tensor, rate: Tensor) -> Tensor:
     """The smallest k with P(Poisson(rate) <= k) >= (1 + place) / 2, elementwise; `place` in (-1, 1).
 
-    Below 10 by tables, the rate rounded to 1 / 64; above by a normal approximation to the order of 1 / rate, which is
-    another whole number for one value in 2000 at a rate of 10, one in 15 000 at 30. Source: Giles, ACM TOMS 42, 2016.
+    Below 16 by tables, the rate rounded to 1 / 64; above by a normal approximation to the order of 1 / rate, which is
+    another whole number for one value in 4000 at a rate of 16, one in 15 000 at 30. Source: Giles, ACM TOMS 42, 2016.
     """
     place, rate = torch.broadcast_tensors(place, rate)
+    if float(rate.max()) < _FEW:
+        return _counted(place, rate)
     few = rate < _FEW
     many = few.numel() - int(few.sum())
-    if many == 0:
-        return _counted(place, rate)
     if 2 * many <= few.numel():  # of all values the commoner kind, then what is wrong
         usual, other, rest = _counted, _approximated, few.logical_not_()
     else:
@@ -80,7 +81,7 @@ def poisson_quantile(place: Tensor, rate: Tensor) -> Tensor:
 
 
 def _approximated(place: Tensor, rate: Tensor) -> Tensor:
-    """From quantiles of the normal distribution; for rates from 10 on."""
+    """From quantiles of the normal distribution; for rates from 16 on."""
     normal = torch.erfinv(place).mul_(math.sqrt(2))
     root = rate.clamp_min(_FEW).sqrt_()
     square = normal * normal
@@ -91,7 +92,7 @@ def _approximated(place: Tensor, rate: Tensor) -> Tensor:
 
 
 def _counted(place: Tensor, rate: Tensor) -> Tensor:
-    """From tables of chances at rates in steps of 1 / 64; for rates up to 10.
+    """From tables of chances at rates in steps of 1 / 64; for rates up to 16.
 
     Places in tables are found in floating point, where they are exact: a CPU makes long whole numbers slowly.
     """

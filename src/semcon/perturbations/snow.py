@@ -58,19 +58,19 @@ class Snow(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """k x + (1 - k) max(x, 1.5 grey + 0.5) + flakes + flakes turned by 180 degrees."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         *flakes, kept, falling = _SNOW.at(severity.detach(), x.shape[-2])
         layer = _flakes(unit["field"].detach(), unit["direction"].detach(), flakes)
         layer = (layer + layer.flip((2, 3))).mul_(per_image(falling))
         light = torch.maximum(x, luminance(x) * 1.5 + 0.5)
-        return torch.lerp(light, x, per_image(kept)).add(layer).clamp_(0, 1)
+        return torch.lerp(light, x, per_image(kept)).add_(layer)
 
 
 def _flakes(field: Tensor, direction: Tensor, parameters: list[Tensor]) -> Tensor:
     """(B, 1, H, W) in [0, 1]."""
     mean, spread, size, least, radius, sigma = parameters
     layer = magnify(field.unsqueeze(1), size).mul_(per_image(spread)).add_(per_image(mean))
-    layer = torch.where(layer < per_image(least), 0.0, layer).clamp_(0, 1)
+    layer.mul_(torch.ge(layer, per_image(least), out=torch.empty_like(layer))).clamp_(0, 1)
     return streak(layer, radius, sigma, direction * 45 - 90)

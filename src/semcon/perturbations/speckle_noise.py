@@ -44,8 +44,8 @@ class SpeckleNoise(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x + c n x, clipped."""
-        return in_blocks(self._some, x, unit, severity)
+        return in_blocks(self._some, x, unit, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         (spread,) = _SPREAD.at(severity, x.shape[-2])
-        return torch.addcmul(x, unit["field"] * per_image(spread), x).clamp_(0, 1)
+        return torch.addcmul(x, unit["field"] * per_image(spread), x)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.core.registry import available, file_name, load
+from semcon.core.registry import available, load
 from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
-from semcon.recipes.sources import numbers, parse_data, parse_model, read_classes
+from semcon.recipes.sources import numbers, parse_data, parse_model, parse_target, read_classes
 from semcon.recipes.trials import BUDGETS, Budget, BudgetName, parse_trials
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class AuditRecipe(BaseModel):
     """The settings of one audit, validated. Names as the flags of `semcon audit`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     weights: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -43,6 +43,10 @@ class AuditRecipe(BaseModel):
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
     explanations: tuple[str, ...] | None = None
+    groups: str | None = None
+    transfer_to: Any = None
+    transfer_layer: str | None = None
+    shots: tuple[int, ...] | None = None
     budget: BudgetName = "fast"
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
@@ -96,6 +100,10 @@ def audit(
     eps: str | Sequence[float] | float | None = None,
     autoattack: bool = False,
     explanations: str | Sequence[str] | None = None,
+    groups: str | None = None,
+    transfer_to: Any = None,
+    transfer_layer: str | None = None,
+    shots: str | Sequence[int] | None = None,
     budget: BudgetName = "fast",
     limit: int | None = None,
     batch_size: int | None = None,
@@ -123,6 +131,9 @@ def audit(
     (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
     adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them. `explanations`: those that the
     evaluations of explanations look at (`semcon list explanations`), `grad_cam:LAYER` with a layer of your own.
+    `groups`: a CSV file beside the images, or names of attributes or columns of the data, for group_gap.
+    `transfer_to`: the data set that the evaluation transfer goes to, one that is split, or two as `TRAIN,TEST` or a
+    tuple; `transfer_layer`: where its features come from; `shots`: images a class that are learned from, as 1,5.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
     `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
@@ -139,6 +150,7 @@ def audit(
         "evaluate": _names(evaluate),
         "eps": _sizes(eps), "autoattack": autoattack,
         "explanations": None if explanations is None else _names(explanations),
+        "groups": groups, "transfer_to": transfer_to, "transfer_layer": transfer_layer, "shots": _shots(shots),
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
@@ -158,6 +170,7 @@ def _run(
     from semcon.auditing.run import run_audit
     from semcon.built import build_subject
     from semcon.evaluating import Setting
+    from semcon.grouping.attributes import read_attributes
     from semcon.loading import mask_reader, scan
 
     allowance = settings.allowance
@@ -178,6 +191,9 @@ def _run(
         gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
         masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
         explanations=settings.explanations,
+        target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
+        shots=settings.shots,
+        attributes=read_attributes(dataset, scanned, settings.groups) if "group_gap" in settings.evaluate else None,
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,
@@ -194,6 +210,8 @@ def _run(
 _OF = {
     ("continuity",): ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
     ("adversarial",): ("eps", "autoattack"),
+    ("group_gap",): ("groups",),
+    ("transfer",): ("transfer_to", "transfer_layer", "shots"),
     ("explanation_stability", "explanation_faithfulness", "explanation_focus"): ("explanations",),
 }
 """Settings that these evaluations read alone."""
@@ -204,7 +222,7 @@ def _check_settings(settings: AuditRecipe) -> None:
     for evaluations, names in _OF.items():
         given = [name for name in names if getattr(settings, name) != AuditRecipe.model_fields[name].default]
         if given and not set(evaluations) & set(settings.evaluate):
-            flag = "perturb" if given[0] == "perturbations" else given[0]
+            flag = "perturb" if given[0] == "perturbations" else given[0].replace("_", "-")
             raise SemconError(f"--{flag} belongs to the evaluation {' or '.join(evaluations)}: add it to --evaluate")
 
 
@@ -253,20 +271,7 @@ def _check_needs(name: str, kind: type[Evaluation], setting: Setting) -> None:
 
 def _check_rules(rules: Sequence[Rule], evaluations: Mapping[str, Evaluation]) -> None:
     """Before the measurement: the rules speak of what will be measured."""
-    from semcon.evaluating import TrialEvaluation
-    from semcon.measuring.plan import PRIMARY
-
-    severities: dict[str, tuple[float, ...]] = {}
-    for one in evaluations.values():
-        for attempt in one.attempts():
-            severities[attempt.name] = (*severities.get(attempt.name, ()), *attempt.severities)
-    main = evaluations.get("continuity")
-    plan = main.plan if isinstance(main, TrialEvaluation) else None
-    searched = plan is None or plan.worst is not None or len(evaluations) > 1
-    critical = plan is None or plan.critical or len(evaluations) > 1
-    gauges = [gauge.name for gauge in plan.gauges] if plan else [PRIMARY]
-    gauges += [file_name(type(each)) for one in evaluations.values() for each in getattr(one, "explanations", ())]
-    check_rules(rules, severities, gauges, worst=searched, critical=critical)
+    check_rules(rules, [one.measured() for one in evaluations.values()])
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -292,6 +297,20 @@ def _sizes(eps: str | Sequence[float] | float | None) -> tuple[float, ...] | Non
         return eps_ladder([float(part) for part in parts])
     except (TypeError, ValueError):
         raise SemconError(f"--eps expects sizes in 1/255 such as 1,2,8, got {eps!r}") from None
+
+
+def _shots(shots: str | Sequence[int] | None) -> tuple[int, ...] | None:
+    """`1,5` -> images a class. Errors: `SemconError` for what is no positive whole number."""
+    if shots is None:
+        return None
+    parts: Sequence[Any] = shots.split(",") if isinstance(shots, str) else shots
+    try:
+        found = tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        found = ()
+    if not found or min(found) < 1:
+        raise SemconError(f"--shots expects images a class such as 1,5,10, got {shots!r}")
+    return found
 
 
 def _pairs(texts: tuple[str, ...] | None) -> tuple[tuple[str, str], ...] | None:

@@ -13,6 +13,7 @@ from semcon.core.registry import available, load
 
 if TYPE_CHECKING:
     from semcon.core.concepts import Dataset
+    from semcon.transferring.target import Target
 
 
 def numbers(text: str | Sequence[float] | float | None, name: str) -> tuple[float, ...] | None:
@@ -107,6 +108,20 @@ def parse_data(data: Any, limit: int | None, masks: str | Path | None = None) ->
     forms = [getattr(kind, "form", f"{name}:TEXT") for name, kind in _datasets_with("parse").items()]
     forms += [f"builtin:{name}" for name in _datasets_with("builtin")]
     raise SemconError(f"unknown data {text!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
+
+
+def parse_target(data: Any, seed: int) -> Target | None:
+    """What is transferred to: one data set, or two as `TRAIN,TEST` or a pair; None for None."""
+    from semcon.transferring.target import Target
+
+    if data is None:
+        return None
+    parts: list[Any] = list(data) if isinstance(data, tuple | list) else [data]  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(data, str) and "," in data and not Path(data.partition(":")[2] or data).exists():
+        parts = [part.strip() for part in data.split(",")]
+    if not 1 <= len(parts) <= 2:
+        raise SemconError(f"--transfer-to expects one data set, or two as TRAIN,TEST, got {data!r}")
+    return Target.of(*(parse_data(part, None) for part in parts), seed=seed)
 
 
 def _datasets_with(fact: str) -> dict[str, Any]:

@@ -21,6 +21,9 @@ _TITLES = {
     "shortcut": "Shape, texture, colour, background", "smoothness": "Smoothness",
     "explanation_stability": "Do explanations stay?", "explanation_faithfulness": "Are explanations faithful?",
     "explanation_focus": "Where explanations look",
+    "axis_meaning": "Is what is changed free of meaning?", "group_gap": "Groups of images",
+    "bias_search": "What predictions follow",
+    "transfer": "Transfer to another data set",
 }  # fmt: skip
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
 _LISTENING = ("frequency", "shortcut")
@@ -111,7 +114,7 @@ def _caption(label: str, one: MapRecord) -> str:
 def _grids(looks: Sequence[Reading]) -> list[Figures]:
     """Accuracy (without labels: flips) by perturbation and severity, a table for those that share a ladder."""
     groups: dict[tuple[str, tuple[float, ...]], list[PerturbationRecord]] = {}
-    for one in looks[0].perturbations:
+    for one in _perturbations(looks):
         if one.severities:
             groups.setdefault((one.unit, one.severities), []).append(one)
     return [_grid(looks, members, unit, tuple(map(plain, ladder))) for (unit, ladder), members in groups.items()]
@@ -119,15 +122,24 @@ def _grids(looks: Sequence[Reading]) -> list[Figures]:
 
 def _levels(looks: Sequence[Reading]) -> list[Figures]:
     """The same by published level, whatever the unit of a corruption is."""
-    levels = next((p.severities for p in looks[0].perturbations if p.unit == _LEVEL and p.severities), ())
-    members = [p for p in looks[0].perturbations if p.severities and len(p.severities) == len(levels)]
-    return [_grid(looks, members, "published level", tuple(map(plain, levels)))]
+    every = _perturbations(looks)
+    ladders = dict.fromkeys(p.severities for p in every if p.unit == _LEVEL and p.severities)
+    return [
+        _grid(looks, [p for p in every if len(p.severities) == len(levels)], "published level",
+              tuple(map(plain, levels)))
+        for levels in {len(ladder): ladder for ladder in ladders}.values()
+    ]  # fmt: skip
+
+
+def _perturbations(looks: Sequence[Reading]) -> list[PerturbationRecord]:
+    """Of all runs: those that differ in their severities stand for themselves."""
+    return list({(one.name, one.severities): one for look in looks for one in look.perturbations}.values())
 
 
 def _grid(
     looks: Sequence[Reading], members: Sequence[PerturbationRecord], unit: str, columns: tuple[str, ...]
 ) -> Figures:
-    quantity = "accuracy" if looks[0].record.data.labelled else "flip"
+    quantity = "accuracy" if all(look.record.data.labelled for look in looks) else "flip"
     rows: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
     for one in members:
         for draws in ("random", "worst"):
@@ -149,7 +161,7 @@ def _smoothness(looks: Sequence[Reading]) -> list[Figures]:
     """Straightness and curvature of the ways, output and image side by side; Lipschitz constants by radius."""
     ways: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
     balls: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
-    for one in looks[0].perturbations:
+    for one in _perturbations(looks):
         for end in one.severities:
             cells = tuple(_cell(looks, one.name, end, quantity, what) for quantity, what in _PATHS)
             if any(text for cell in cells for text in cell):

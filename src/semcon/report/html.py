@@ -116,6 +116,7 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
     script, _, _ = environment.loader.get_source(environment, "behaviour.js") if environment.loader else ("", "", "")
     groups, maps, layers = curve_groups(runs), heat_maps(runs), depths(runs)
     profile = profile_table(runs)
+    told = {estimate.quantity for run in runs for estimate in run.record.figures()}
     return {
         "runs": runs,
         "title": _title(runs),
@@ -133,7 +134,7 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
         "heat_maps": maps,
         "differences": differences,
         "findings": [(run.label, run.findings) for run in runs],
-        "meanings": MEANINGS,
+        "meanings": [meaning for meaning in MEANINGS if meaning.quantity in told],
         "reading": READING,
         "settings": settings_of(runs),
         "citation": _citation(runs[0].record.semcon),

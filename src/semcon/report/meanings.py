@@ -70,8 +70,9 @@ MEANINGS = (
     ),
     Meaning(
         "critical_severity",
-        "The severity at which the prediction first changes, the smallest over the draws; the median over images, "
-        "where images that never flip on the ladder count as censored (Kaplan-Meier).",
+        "The severity at which the prediction first changes, the smallest over the draws; of an attack the smallest at "
+        "which it found a wrong copy, 0 where the untouched image is wrong. The median over images, where images that "
+        "never flip on the ladder count as censored (Kaplan-Meier).",
         "Only the ladder's rungs are looked at first: a prediction that changes between two of them and changes back "
         "before the next is missed. Where most are censored the median lies beyond the ladder and is not known.",
     ),

@@ -37,12 +37,8 @@ def evaluation_opening(
     for one in overall:
         if one.quantity == "accuracy" and one.difference is not None and evaluation != "adversarial":
             told.append(f"{name}: accuracy over all of it changed by {_points(one)}.")
-        elif one.quantity in _RATIOS and one.second is not None:
-            low, high = (None if end is None else 1 + end for end in (one.low, one.high))
-            told.append(
-                f"{name}: the {_RATIOS[one.quantity]} is {number(one.second)} {interval(low, high, one.second)} of the "
-                "first's."
-            )
+        elif one.quantity in _RATIOS:
+            told.append(f"{name}: the {_RATIOS[one.quantity]} is {_ratio(one)}.")
     if evaluation == "smoothness":
         return tuple(f"{name}: {smoother}." for one in differences if (smoother := _smoother(one)))
     searched = _searched(differences)
@@ -52,6 +48,15 @@ def evaluation_opening(
             f"{_points(searched)}."
         )
     return tuple(told)
+
+
+def _ratio(one: Difference) -> str:
+    """`0.8 [0.7, 0.9] of the first's`, and what is left out of it."""
+    if one.second is None:
+        return f"not known: {one.reason}"
+    low, high = (None if end is None else 1 + end for end in (one.low, one.high))
+    without = f", without those that have none: {one.reason}" if one.reason else ""
+    return f"{number(one.second)} {interval(low, high, one.second)} of the first's{without}"
 
 
 def _smoother(one: Difference) -> str:

@@ -76,7 +76,7 @@ def _measurement(run: Reading) -> Rows:
         return _kept(
             ("budget", settings.budget + (f", at most {settings.limit:,} images" if settings.limit else "")),
             ("seed", str(settings.seed)),
-            ("time", f"{duration(timing.seconds)} (at least {duration(timing.estimated_seconds)} expected)"),
+            ("time", f"{duration(timing.seconds)} (estimated {duration(timing.estimated_seconds)})"),
         )
     return _kept(
         ("budget", settings.budget + (f", at most {settings.limit:,} images" if settings.limit else "")),

@@ -1,0 +1,190 @@
+"""Axis meaning: is what a perturbation changes free of meaning on these data?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import polars as pl
+import torch
+
+from semcon.core.errors import SemconError
+from semcon.core.intervals import wilson
+from semcon.core.record import Estimate, Finding, PerturbationRecord
+from semcon.core.registry import load
+from semcon.core.table import SampleTable
+from semcon.evaluating import Conclusion, Evaluation, Setting, trial_record
+from semcon.grouping.axes import FOLDS, SEEN, answers
+from semcon.keyed import Keys
+from semcon.loading import Batch
+from semcon.measuring.fitting import fitting
+from semcon.measuring.image_rows import image_frame
+from semcon.measuring.plan import Trial
+from semcon.measuring.references import Index
+from semcon.measuring.row_writer import in_schema
+from semcon.measuring.two_passes import Keeper, Reader
+from semcon.progress import Progress
+from semcon.report.numbers import interval, number, percent, words
+from semcon.subject import Subject
+
+RUNG = 3  # of each ladder
+CHANGED, FALL = 0.1, 0.1  # share of its right answers, and accuracy, that it loses where an axis is warned of
+LIFT, TURNED = "factor_lift", "factor_changed"
+
+
+@dataclass(frozen=True)
+class AxisMeaning(Evaluation):
+    """For every perturbation a classifier that sees only what it changes, learned on these images in five folds.
+
+    Its accuracy above that of the commonest class (`factor_lift`), and how often a copy changes an answer that was
+    right (`factor_changed`). Mere correlation is everywhere, and answers that rest on little change easily: an axis is
+    warned of only where the accuracy is above that of the commonest class with its interval, more than 10 % of the
+    right answers change, and the copies cost the classifier 10 points of accuracy.
+    `axes`: (perturbation, severity). The model is not asked, but for the table of images.
+    """
+
+    question: ClassVar[str] = "Is what each perturbation changes free of meaning on these data?"
+    needs: ClassVar[tuple[str, ...]] = ("labels",)
+
+    axes: tuple[tuple[str, float], ...]
+    seed: int = 0
+
+    @classmethod
+    def planned(cls, setting: Setting) -> Self:
+        """The fourth rung of each ladder, as far as these images bear; the same whatever the budget."""
+        axes: list[tuple[str, float]] = []
+        for name in SEEN:
+            ladder = load("perturbations", name)().ladder
+            severity = min(float(ladder[min(RUNG, len(ladder) - 1)]), setting.limits.get(name, float("inf")))
+            if severity > 0:
+                axes.append((name, severity))
+        return cls(tuple(axes), setting.seed)
+
+    @property
+    def _trials(self) -> list[Trial]:
+        return [Trial(name, load("perturbations", name)(), (severity,)) for name, severity in self.axes]
+
+    def passes(self, subject: Subject) -> float:
+        """The image alone."""
+        return 1.0
+
+    def attempts(self) -> tuple[PerturbationRecord, ...]:
+        """One for every axis."""
+        return tuple(trial_record(trial, 1) for trial in self._trials)
+
+    def run(
+        self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress
+    ) -> None:
+        """All images once, then the classifiers; one part."""
+        if skip:
+            return
+        if len(index.ids) < 2 * FOLDS:
+            raise SemconError(
+                f"axis_meaning learns in {FOLDS} folds: expected {2 * FOLDS} images, got {len(index.ids)}"
+            )
+        images: list[pl.DataFrame] = []
+        own: dict[str, list[torch.Tensor]] = {name: [] for name, _ in self.axes}
+        copies: dict[str, list[torch.Tensor]] = {name: [] for name, _ in self.axes}
+
+        @torch.no_grad()
+        def look(batch: Batch) -> int:
+            x = batch.x.to(subject.device)
+            confidence, prediction = subject(x).softmax(1).max(1)
+            images.append(image_frame(batch, prediction, confidence, {}))
+            for trial in self._trials:
+                unit = trial.perturbation.sample(Keys(batch.ids.to(x.device), self.seed, 0, trial.name), x)
+                _, seen = SEEN[trial.name]
+                own[trial.name].append(seen(x).cpu())
+                copies[trial.name].append(seen(trial.perturbation(x, unit, trial.severities[0])).cpu())
+            progress.advance(len(x))
+            return len(x)
+
+        with progress.task("axis meaning", total=len(index.ids)):
+            for batch in read(range(len(index.ids))):
+                sum(fitting(batch, look, progress.say))
+        frame = pl.concat(images)
+        labels, ids = frame["label"].to_numpy().astype(np.int64), frame["sample"].to_numpy()
+        rows = [
+            _rows(frame, name, severity, answers(
+                torch.cat(own[name]).double().numpy(), [torch.cat(copies[name]).double().numpy()], labels, ids,
+                self.seed,
+            ))
+            for name, severity in self.axes
+        ]  # fmt: skip
+        keep(SampleTable(frame, in_schema(pl.concat(rows), ()), ()))
+
+    def tells(self, estimate: Estimate, table: SampleTable) -> bool:
+        """The rows are a classifier's answers, not the model's: only its own figures, in the conclusion, say that."""
+        return False
+
+    def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
+        """Lift and changes of every axis; those that carry meaning."""
+        estimates, findings = list[Estimate](), list[Finding]()
+        most = float(table.images["label"].value_counts()["count"].max() or 0) / len(table.images)  # pyright: ignore[reportArgumentType]
+        for name, severity in self.axes:
+            accuracy, changed = _axis(table, name)
+            lift = [None if value is None else value - most for value in accuracy]
+            estimates += [_estimate(name, severity, LIFT, lift, len(table.images)),
+                          _estimate(name, severity, TURNED, changed[:3], int(changed[3] or 0))]  # fmt: skip
+            fall = (accuracy[0] or 0) - (accuracy[3] or 0)
+            above, turned = accuracy[1] is not None and accuracy[1] > most, (changed[0] or 0) > CHANGED
+            if above and turned and fall > FALL:
+                findings.append(Finding(
+                    code="axis-carries-meaning", severity="warning",
+                    message=f"{words(name)} may change what these images mean: a classifier that sees only the "
+                    f"{SEEN[name][0]} has accuracy {number(accuracy[0])} "
+                    f"{interval(accuracy[1], accuracy[2], accuracy[0])}, the commonest class {number(most)}; at "
+                    f"{severity:g} it changes its answer for {percent(changed[0])} of the images that it gets right, "
+                    f"and its accuracy falls to {number(accuracy[3])}",
+                    remedy="read what moves along this axis as sensitivity, not as a fault, or use smaller severities",
+                ))  # fmt: skip
+        ranked = sorted((one for one in estimates if one.quantity == LIFT), key=lambda one: -(one.mean or 0))[:3]
+        told = ", ".join(f"{SEEN[one.perturbation or ''][0]} ({words(one.perturbation or '')}) {number(one.mean)} "
+                         f"{interval(one.low, one.high, one.mean)}" for one in ranked)  # fmt: skip
+        sentence = f"What these data tell of their classes by one property alone, above the commonest class: {told}."
+        return Conclusion((sentence,), findings=tuple(findings), estimates=tuple(estimates))
+
+
+def _rows(images: pl.DataFrame, name: str, severity: float, said: tuple[np.ndarray, list[np.ndarray]]) -> pl.DataFrame:
+    """The classifier's answers: of the image at severity 0, of its copy at the axis's."""
+    own, (moved,) = said
+    return pl.concat([
+        pl.DataFrame({"position": images["position"], "prediction": answer.astype(np.int32)}).with_columns(
+            perturbation=pl.lit(name), severity=pl.lit(at), draws=pl.lit("random"), draw=pl.lit(0),
+            method=pl.lit(SEEN[name][0]),
+        )
+        for at, answer in ((0.0, own), (severity, moved))
+    ])  # fmt: skip
+
+
+def _axis(table: SampleTable, name: str) -> tuple[list[float | None], list[float | None]]:
+    """Accuracy with its interval, and that of the copies; of the right answers the share that changes, with its
+    interval, and how many are right.
+    """
+    rows = table.joined().filter(pl.col("perturbation") == name).sort("position", "severity")
+    pairs = rows.group_by("position", maintain_order=True).agg(
+        pl.col("sample").first(), pl.col("label").first(), pl.col("prediction").first().alias("own"),
+        pl.col("prediction").last().alias("moved"),
+    )  # fmt: skip
+    right = pairs.filter(pl.col("own") == pl.col("label"))
+    accuracy = _rate(len(right), len(pairs), pairs["sample"].n_unique())
+    changed = _rate(right.filter(pl.col("moved") != pl.col("own")).height, len(right), right["sample"].n_unique())
+    kept = pairs.filter(pl.col("moved") == pl.col("label")).height / max(1, len(pairs))
+    return [*accuracy, kept], [*changed, float(len(right))]
+
+
+def _rate(events: int, of: int, different: int) -> list[float | None]:
+    """A share with Wilson's interval over different images; unknown of none."""
+    if not of:
+        return [None, None, None]
+    low, high = wilson(events / of, float(different))
+    return [events / of, float(low), float(high)]
+
+
+def _estimate(name: str, severity: float, quantity: str, figures: list[float | None], samples: int) -> Estimate:
+    return Estimate(
+        perturbation=name, severity=severity, draws="random", representation=None, distance=None, quantity=quantity,
+        subset="all", statistic="mean", mean=figures[0], low=figures[1], high=figures[2], samples=samples,
+        reason=None if figures[0] is not None else "the classifier gets no image right",
+    )  # fmt: skip

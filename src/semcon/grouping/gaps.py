@@ -1,0 +1,125 @@
+"""How much better a model does on one group than on another: per group, the worst, and the gap with its interval."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import polars as pl
+
+from semcon.core.intervals import Z
+from semcon.core.profile import profile
+from semcon.core.record import Estimate
+from semcon.core.summary import Summary, to_estimates
+from semcon.core.table import SampleTable
+
+LEAST = 30  # images of a group that is judged
+QUANTITIES = ("accuracy", "flip", "relative_change")
+BETTER_HIGH = ("accuracy",)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group: its images, and each quantity as (mean, low, high); a quantity that is not known is missing."""
+
+    attribute: str
+    value: str
+    images: int
+    figures: Mapping[str, tuple[float, float, float]]
+
+    @property
+    def name(self) -> str:
+        """`colour=red`."""
+        return f"{self.attribute}={self.value}"
+
+    @property
+    def judged(self) -> bool:
+        """Whether it has images enough."""
+        return self.images >= LEAST
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Between the `best` and the `worst` group of an attribute that are judged, with its interval."""
+
+    attribute: str
+    quantity: str
+    best: Group
+    worst: Group
+    value: float
+    low: float
+    high: float
+
+
+def with_groups(table: SampleTable, attributes: Mapping[str, Sequence[str]]) -> SampleTable:
+    """The table with each image's attributes, as JSON in the column `groups`; attributes by position."""
+    groups = [
+        json.dumps({name: values[position] for name, values in attributes.items()})
+        for position in table.images["position"].to_list()
+    ]
+    images = table.images.with_columns(pl.Series("groups", groups, dtype=pl.String))
+    return SampleTable(images, table.rows, table.gauges)
+
+
+def groups_of(table: SampleTable, seed: int = 0, *, intersections: bool = True) -> list[Group]:
+    """Every group of every attribute, and of all attributes together where there are several.
+
+    Accuracy is that of the untouched images; flips and relative change are means over all perturbations.
+    """
+    rows = [json.loads(text) for text in table.images["groups"].to_list()]
+    names = list(rows[0]) if rows else []
+    keys: list[tuple[str, list[str]]] = [(name, [row[name] for row in rows]) for name in names]
+    if intersections and len(names) > 1:
+        keys.append((" and ".join(names), [", ".join(str(row[name]) for name in names) for row in rows]))
+    return [
+        group
+        for attribute, values in keys
+        for value in sorted(set(values))
+        for group in [_group(table, attribute, value, [own == value for own in values], seed)]
+    ]
+
+
+def _group(table: SampleTable, attribute: str, value: str, inside: list[bool], seed: int) -> Group:
+    images = table.images.filter(pl.Series(inside))
+    part = SampleTable(images, table.rows.join(images.select("position"), on="position", how="semi"), table.gauges)
+    figures: dict[str, tuple[float, float, float]] = {}
+    if part.different >= 2:
+        told = [] if not part.labelled else to_estimates(next(Summary(part, seed, subsets="all").untouched()))
+        figures |= {one.quantity: ends for one in told if (ends := _ends(one)) and one.quantity == "accuracy"}
+        families = dict.fromkeys(part.perturbations, "all")
+        figures |= {
+            row.quantity: (row.mean, row.low, row.high)
+            for row in profile(part, families, seed=seed)
+            if row.quantity in ("flip", "relative_change")
+            and row.mean is not None and row.low is not None and row.high is not None
+        }  # fmt: skip
+    return Group(attribute, value, part.different, figures)
+
+
+def _ends(one: Estimate) -> tuple[float, float, float] | None:
+    return None if one.mean is None or one.low is None or one.high is None else (one.mean, one.low, one.high)
+
+
+def gaps(groups: Sequence[Group]) -> Iterator[Gap]:
+    """Of every attribute with two judged groups or more, each quantity's largest gap.
+
+    The pair is the one that the figures themselves chose, so the interval is Bonferroni's over all pairs of groups;
+    built from the two groups' own intervals (Newcombe 1998, method 10, for independent proportions).
+    """
+    for attribute in dict.fromkeys(group.attribute for group in groups):
+        for quantity in QUANTITIES:
+            own = [group for group in groups if group.attribute == attribute and group.judged]
+            own = [group for group in own if quantity in group.figures]
+            if len(own) < 2:
+                continue
+            ordered = sorted(own, key=lambda group: group.figures[quantity][0], reverse=quantity in BETTER_HIGH)
+            best, worst = ordered[0], ordered[-1]
+            upper, lower = (best, worst) if quantity in BETTER_HIGH else (worst, best)
+            (p, p_low, p_high), (q, q_low, q_high) = upper.figures[quantity], lower.figures[quantity]
+            widen = NormalDist().inv_cdf(1 - 0.025 / math.comb(len(own), 2)) / Z
+            down, up = math.hypot(p - p_low, q_high - q), math.hypot(p_high - p, q - q_low)
+            low, high = p - q - widen * down, p - q + widen * up
+            yield Gap(attribute, quantity, best, worst, p - q, low, high)

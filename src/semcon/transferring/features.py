@@ -1,0 +1,87 @@
+"""What a layer says of every image, worked out once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from semcon.loading import Batch
+from semcon.measuring.fitting import fitting
+from semcon.subject import Subject
+from semcon.transferring.target import Images
+from semcon.viewing import PENULTIMATE
+
+LOGITS = "logits"
+
+
+def feature_layer(subject: Subject, wanted: str | None) -> str:
+    """The layer that features come from: the wanted one, the input of the last linear layer, or the logits.
+
+    Errors: `UnknownNameError` with near names for a layer that the model lacks.
+    """
+    if wanted is not None and wanted != LOGITS:
+        probe = torch.rand(2, 3, subject.canvas.height, subject.canvas.width, device=subject.device)
+        with torch.no_grad():
+            subject.view(probe, (wanted,))
+        return wanted
+    return PENULTIMATE if wanted is None and subject.has_penultimate else LOGITS
+
+
+def features(
+    subject: Subject, images: Images, layer: str, batch_size: int, advance: Callable[[float], None]
+) -> Tensor:  # fmt: skip
+    """(N, D) float32 on the CPU. Maps and tokens are averaged over their places.
+
+    Kept under `$SEMCON_CACHE` (`~/.cache/semcon` by default) by the network, its preprocessing, the images and the
+    layer; an empty `SEMCON_CACHE` keeps nothing. A black box, which has no fingerprint, is looked at every time.
+    """
+    kept = _file(subject, images, layer)
+    if kept is not None and kept.exists():
+        advance(len(images))
+        return load_file(kept)["features"]
+
+    @torch.no_grad()
+    def look(batch: Batch) -> Tensor:
+        x = batch.x.to(subject.device)
+        value = subject(x) if layer == LOGITS else subject.view(x, (layer,)).layers[layer]
+        advance(len(x))
+        return pooled(value).float().cpu()
+
+    found = torch.cat([part for batch in images.read(subject.canvas, batch_size) for part in fitting(batch, look)])
+    if kept is not None:
+        _keep(found, kept)
+    return found
+
+
+def pooled(value: Tensor) -> Tensor:
+    """(B, D), (B, D, H, W) or tokens (B, T, D) -> (B, D), the mean over places."""
+    if value.dim() == 4:
+        return value.mean(dim=(2, 3))
+    return value.mean(dim=1) if value.dim() == 3 else value.flatten(1)
+
+
+def _file(subject: Subject, images: Images, layer: str) -> Path | None:
+    folder = os.environ.get("SEMCON_CACHE", str(Path.home() / ".cache" / "semcon"))
+    if not folder or subject.fingerprint is None:
+        return None
+    order = hashlib.blake2b(images.scan.ids.numpy().tobytes(), digest_size=8).hexdigest()
+    made = (subject.fingerprint, subject.mean, subject.std, subject.channels, subject.canvas, subject.precision, layer)
+    name = hashlib.blake2b(repr((*made, order)).encode(), digest_size=16).hexdigest()
+    return Path(folder) / "features" / f"{name}.safetensors"
+
+
+def _keep(found: Tensor, path: Path) -> None:
+    """Whole or not at all; a disk that takes no more is no reason to stop."""
+    temporary = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"features": found.contiguous()}, temporary)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)

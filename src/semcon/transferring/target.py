@@ -1,0 +1,118 @@
+"""The data set that is transferred to: images that are learned from, and others that are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semcon.canvas import Canvas
+from semcon.core.concepts import Dataset
+from semcon.core.errors import SemconError
+from semcon.keyed import Keys
+from semcon.loading import Batch, Scan, batches, scan
+from semcon.report.numbers import counted
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some images of a data set. `labels` (N,): places in the target's `classes`."""
+
+    dataset: Dataset
+    scan: Scan
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, canvas: Canvas, batch_size: int) -> Iterator[Batch]:
+        """All of them on the canvas, in order."""
+        return batches(
+            self.dataset, canvas, self.scan, range(len(self)), batch_size=batch_size, labels=self.labels
+        )  # fmt: skip
+
+    def part(self, rows: Tensor) -> Images:
+        """Some of them, by row (M,)."""
+        return Images(self.dataset, self.scan.part(rows), self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is learned from (`train`), what is judged (`test`), and the names of their classes."""
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    train: Images
+    test: Images
+
+    @classmethod
+    def of(cls, train: Dataset, test: Dataset | None = None, *, seed: int = 0) -> Target:
+        """Two data sets of the same classes; or one, of which a keyed half is learned from: equal images stay together.
+
+        Test images that are learned from too are left out. Errors: `SemconError` for images without labels, fewer than
+        two classes, a class that is judged and has no image to learn from.
+        """
+        learned = _read(train)
+        if test is None:
+            half = Keys(learned.scan.ids, seed, scope="transfer").uniform("split") < 0.5
+            learned, judged = (learned.part(torch.nonzero(side).flatten()) for side in (half, ~half))
+        else:
+            judged = _read(test)
+            if train.classes is not None and test.classes is not None:
+                judged = Images(judged.dataset, judged.scan, _renumbered(judged.labels, train, test))
+            known = torch.isin(judged.scan.ids, learned.scan.ids)
+            judged = judged.part(torch.nonzero(~known).flatten())
+        found = cls(train.name, train.source, _names(train, learned, judged), learned, judged)
+        found._check()
+        return found
+
+    @property
+    def counts(self) -> Tensor:
+        """Images of each class to learn from, (K,)."""
+        return torch.bincount(self.train.labels, minlength=len(self.classes))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of both parts."""
+        return f"{self.train.scan.fingerprint} {self.test.scan.fingerprint}"
+
+    def _check(self) -> None:
+        present = torch.unique(torch.cat((self.train.labels, self.test.labels)))
+        if len(present) < 2:
+            only = self.classes[int(present[0])] if len(present) else "none"
+            raise SemconError(f"{self.source} has one class to transfer to ({only}): expected at least two")
+        if not len(self.test):
+            raise SemconError(f"no image of {self.source} is left to judge by: all of them are learned from")
+        judged = torch.unique(self.test.labels).tolist()
+        lacking = [self.classes[label] for label in judged if not int(self.counts[label])]
+        if lacking:
+            raise SemconError(
+                f"{self.source} has no image to learn the class {lacking[0]} from ({counted(len(lacking), 'class')} "
+                "like it): give more images, or a part to learn from and one to judge by as TRAIN,TEST"
+            )
+
+
+def _read(dataset: Dataset) -> Images:
+    found = scan(dataset)
+    if bool((found.labels < 0).any()):
+        count = int((found.labels < 0).sum())
+        raise SemconError(f"transfer needs labels: {count} of {len(found.labels)} images of {dataset.source} have none")
+    return Images(dataset, found, found.labels)
+
+
+def _renumbered(labels: Tensor, train: Dataset, test: Dataset) -> Tensor:
+    """Places in the classes of `train`, by name."""
+    own, other = list(train.classes or ()), list(test.classes or ())
+    unknown = [name for name in other if name not in own]
+    if unknown:
+        raise SemconError(f"{test.source} has the class {unknown[0]!r}, and {train.source} has not: {', '.join(own)}")
+    return torch.tensor([own.index(name) for name in other])[labels]
+
+
+def _names(train: Dataset, learned: Images, judged: Images) -> tuple[str, ...]:
+    if train.classes is not None:
+        return tuple(train.classes)
+    return tuple(map(str, range(1 + int(torch.cat((learned.labels, judged.labels)).max()))))

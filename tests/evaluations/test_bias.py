@@ -1,0 +1,136 @@
+"""Groups, what predictions follow, and axes with meaning, end to end on models whose answer is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import semcon
+from semcon.core.errors import SemconError
+from semcon.datasets import Arrays, Shapes
+
+SIDE, N = 12, 120
+
+
+class ByColour(nn.Module):
+    """The class is the largest channel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 20 * x.mean((2, 3))
+
+
+class ByHalf(nn.Module):
+    """The class is the third of the image, from the left, in which there is most light: colours are nothing to it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 40 * x.sum(1).mean(1).unflatten(1, (3, SIDE // 3)).mean(2)
+
+
+def bars(coloured: bool = True) -> Arrays:
+    """A bar in the left, middle or right third, of the class's channel or of all."""
+    labels, noise = np.arange(N) % 3, np.random.default_rng(0).integers(0, 40, (N, SIDE, SIDE, 3))
+    images = noise.astype(np.uint8)
+    for i, label in enumerate(labels):
+        channels = [label] if coloured else [0, 1, 2]
+        images[i, :, 4 * label : 4 * label + 4, channels] += 150
+    return Arrays(images, labels.tolist())
+
+
+def audit(model: nn.Module, data: Any, evaluation: str, **options: Any) -> Any:
+    return semcon.audit(model, data, evaluate=evaluation, **options).record
+
+
+def follows(record: Any) -> dict[str, float]:
+    return {e.perturbation: e.mean for e in record.evaluations[0].estimates if e.quantity == "follows"}
+
+
+def named(record: Any) -> list[str]:
+    return [finding.code for finding in record.findings if finding.code.startswith("bias-")]
+
+
+def test_a_model_by_colour_follows_colour_alone_and_another_nothing() -> None:
+    """Controls: 1 where the colour decides, 0 where it is nothing to the model."""
+    by_colour = audit(ByColour(), bars(), "bias_search")
+    assert follows(by_colour)["colour_of_another"] == pytest.approx(1.0)
+    assert named(by_colour) == ["bias-colour"]
+    assert "follow the colour of an image first" in by_colour.evaluations[0].verdict[0]
+    by_place = audit(ByHalf(), bars(), "bias_search")
+    assert abs(follows(by_place)["colour_of_another"]) < 0.02
+    assert named(by_place) == ["bias-position"]
+
+
+def test_backgrounds_are_tried_where_there_are_masks() -> None:
+    class Five(ByColour):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat((super().forward(x), super().forward(x)[:, :2] - 1), dim=1)
+
+    record = audit(Five(), Shapes(size=SIDE, limit=60), "bias_search")
+    assert "background_of_another" in follows(record)
+
+
+def test_one_class_cannot_be_followed_to_another() -> None:
+    with pytest.raises(SemconError, match="two classes at least"):
+        audit(ByColour(), Arrays(np.zeros((20, SIDE, SIDE, 3), np.uint8) + 9, [0] * 20), "bias_search")
+
+
+def test_groups_are_told_apart(tmp_path: Any) -> None:
+    """Sixty grey bars are a third right by chance, sixty coloured ones all: a gap of two thirds."""
+    grey, colour = bars(coloured=False), bars()
+    images = np.concatenate(
+        [np.stack([grey.image(i) for i in range(60)]), np.stack([colour.image(i) for i in range(60, N)])]
+    )
+    data = Arrays(images, [i % 3 for i in range(N)])
+    titles = [data.title(i) for i in range(N)]
+    (tmp_path / "g.csv").write_text(
+        "image,ink\n" + "\n".join(f"{t},{'grey' if i < 60 else 'own'}" for i, t in enumerate(titles))
+    )
+    record = audit(ByColour(), data, "group_gap", groups=str(tmp_path / "g.csv"))
+    (one,) = record.evaluations
+    found = {e.subset: e.mean for e in one.estimates if e.quantity == "accuracy" and e.perturbation is None}
+    assert found["group:ink=own"] == 1
+    assert found["group:ink=grey"] < 0.6
+    (gap,) = [e for e in one.estimates if e.quantity == "accuracy_gap" and e.subset == "all"]
+    assert gap.mean == pytest.approx(found["group:ink=own"] - found["group:ink=grey"])
+    assert gap.low > 0.2
+    keys = [e.key for e in one.estimates]
+    assert len(keys) == len(set(keys))
+    assert "worst for grey" in one.verdict[0]
+    with pytest.raises(SemconError, match="needs groups: --groups"):
+        audit(ByColour(), data, "group_gap")
+
+
+def test_a_metric_frame_of_fairlearn_says_the_same(tmp_path: Any) -> None:
+    """Oracle: fairlearn's accuracy and flips by group are the estimates; its difference is the gap."""
+    pytest.importorskip("fairlearn")
+    data = Shapes(size=SIDE, limit=90, background=0.5)
+
+    class Five(ByColour):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat((super().forward(x), super().forward(x)[:, :2] + 0.3), dim=1)
+
+    record = semcon.audit(Five(), data, evaluate="group_gap", groups="bias", out=tmp_path / "run")
+    own = record.of("group_gap").record.estimates
+    for quantity in ("accuracy", "flip"):
+        frame = record.of("group_gap").metric_frame(quantity)
+        ours = {e.subset.partition("=")[2]: e.mean for e in own
+                if e.quantity == quantity and e.perturbation is None and e.subset.startswith("group:")}  # fmt: skip
+        for value, mean in frame.by_group[quantity].items():
+            assert ours[value] == pytest.approx(mean), quantity
+        (gap,) = [e.mean for e in own if e.quantity == f"{quantity}_gap" and e.subset == "all"]
+        assert gap == pytest.approx(frame.difference()[quantity])
+
+
+def test_an_axis_that_tells_the_class_is_warned_of_and_another_is_not() -> None:
+    """The bars' hue is their class; grey bars have none."""
+    warned = {f.message.partition(" may ")[0] for f in audit(ByColour(), bars(), "axis_meaning").findings
+              if f.code == "axis-carries-meaning"}  # fmt: skip
+    assert "grayscale" in {one.lower() for one in warned}
+    grey = audit(ByColour(), bars(coloured=False), "axis_meaning")
+    told = " ".join(f.message for f in grey.findings if f.code == "axis-carries-meaning").lower()
+    assert "hue" not in told
+    lift = {e.perturbation: e.mean for e in grey.evaluations[0].estimates if e.quantity == "factor_lift"}
+    assert abs(lift["hue"]) < 0.15

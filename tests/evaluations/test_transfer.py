@@ -1,0 +1,136 @@
+"""Transfer end to end on a small network: rows, the cache, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import semcon
+from semcon.core.errors import SemconError, UnknownNameError
+from semcon.datasets import Arrays
+from semcon.transferring.target import Target
+
+SIDE, N = 8, 120
+
+
+def colours(count: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy images whose brightest channel is their class."""
+    labels = np.arange(count) % classes
+    images = np.random.default_rng(seed).integers(0, 120, (count, SIDE, SIDE, 3), dtype=np.uint8)
+    images[np.arange(count), :, :, labels] += 60
+    return images, labels
+
+
+class Network(nn.Module):
+    """Means of the channels, then two classes that have nothing to do with the target's; `calls`: images seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Conv2d(3, 6, 1), nn.Linear(6, 2)
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += len(x)
+        return self.head(self.body(x).mean((2, 3)))
+
+
+@pytest.fixture(autouse=True)
+def _kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMCON_CACHE", str(tmp_path / "cache"))
+
+
+def audit(model: Any, target: Any, **options: Any) -> Any:
+    images, labels = colours(12, seed=9, classes=2)
+    return semcon.audit(
+        model, Arrays(images, labels.tolist()), evaluate="transfer", transfer_to=target, **options
+    ).record  # fmt: skip
+
+
+def target(count: int = N, seed: int = 0) -> Arrays:
+    images, labels = colours(count, seed)
+    return Arrays(images, labels.tolist())
+
+
+def accuracies(record: Any) -> dict[tuple[str, float], float]:
+    (one,) = record.evaluations
+    return {(e.perturbation, e.severity): e.mean for e in one.estimates if e.subset == "all"}
+
+
+def test_colours_transfer_and_the_audits_own_images_stay_apart() -> None:
+    """Means of channels tell the colours: all readouts are right; the network's own accuracy is another figure."""
+    record = audit(Network(), target(), budget="full")
+    found = accuracies(record)
+    assert {name for name, _ in found} == {"knn", "linear_probe", "few_shot", "fine_tuning"}
+    assert all(value > 0.9 for (name, _), value in found.items() if name != "few_shot"), found
+    assert found["few_shot", 10.0] >= found["few_shot", 1.0] - 0.05
+    assert [e.quantity for e in record.estimates if e.subset == "all"] == ["accuracy"]
+    assert record.estimates[0].samples == 12
+    assert any("commonest class alone has 0.3" in sentence for sentence in record.evaluations[0].verdict)
+
+
+def test_features_are_kept_for_the_next_run() -> None:
+    model = Network()
+    audit(model, target())
+    before = model.calls
+    audit(model, target())
+    first = model.calls - before
+    with torch.no_grad():
+        model.body.weight.mul_(2)
+    audit(model, target())
+    assert model.calls - before - first >= first + N, "other weights, other features"
+
+
+def test_images_that_are_learned_from_are_not_judged() -> None:
+    """Equal images fall on one side of a split, and are dropped from a part to judge by."""
+    images, labels = colours(30)
+    twice = Arrays(np.concatenate([images, images]), labels.tolist() * 2)
+    split = Target.of(twice)
+    assert not set(split.train.scan.ids.tolist()) & set(split.test.scan.ids.tolist())
+    other, more = colours(30, seed=1)
+    pair = Target.of(Arrays(images, labels.tolist()), Arrays(np.concatenate([images, other]), [*labels, *more]))
+    assert len(pair.test) == 30
+
+
+def test_few_images_of_a_class_leave_shots_out_and_refuse_those_asked_for() -> None:
+    record = audit(Network(), target(24), budget="standard")
+    assert max(severity for name, severity in accuracies(record) if name == "few_shot") <= 5
+    assert any("left out" in finding.message for finding in record.findings if finding.code == "transfer-few-images")
+    with pytest.raises(SemconError, match="50 images a class were asked for, and the class"):
+        audit(Network(), target(24), shots="1,50")
+
+
+def test_wrong_input_is_named() -> None:
+    images, labels = colours(24)
+    with pytest.raises(SemconError, match="one class to transfer to"):
+        audit(Network(), Arrays(images, [0] * 24))
+    with pytest.raises(SemconError, match="needs a data set to transfer to: --transfer-to"):
+        audit(Network(), None)
+    with pytest.raises(SemconError, match="transfer needs labels"):
+        audit(Network(), Arrays(images, None))
+    with pytest.raises(UnknownNameError, match="Did you mean body"):
+        audit(Network(), target(), transfer_layer="bodi")
+    with pytest.raises(SemconError, match="no image to learn the class 2 from"):
+        audit(Network(), (Arrays(images[labels < 2], labels[labels < 2].tolist()), target()))
+    with pytest.raises(SemconError, match="--shots expects"):
+        audit(Network(), target(), shots="0")
+
+
+def test_a_black_box_gives_its_outputs_as_features() -> None:
+    inner = Network().eval()
+    record = audit(lambda x: inner(x).detach(), target())
+    assert "transfer-from-logits" in {finding.code for finding in record.findings}
+    with pytest.raises(SemconError, match="black box"):
+        audit(lambda x: inner(x).detach(), target(), budget="full")
+
+
+def test_two_networks_are_compared_on_the_same_judged_images(tmp_path: Any) -> None:
+    for name in ("one", "two"):
+        audit(Network(), target(), out=tmp_path / name)
+    compared = semcon.compare(tmp_path / "one", tmp_path / "two")
+    assert compared.evaluation == "transfer"
+    assert {(one.perturbation, one.difference) for one in compared.differences} == {("knn", 0.0), ("linear_probe", 0.0)}

@@ -1,0 +1,93 @@
+"""Groups and gaps against counts by hand; attributes from files, and what is wrong with some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semcon.core.errors import SemconError, UnknownNameError
+from semcon.datasets import Arrays, Shapes
+from semcon.grouping.attributes import read_attributes
+from semcon.grouping.gaps import Group, gaps
+from semcon.loading import scan
+
+
+def group(value: str, rate: float, images: int = 100) -> Group:
+    return Group("colour", value, images, {"accuracy": (rate, rate - 0.03, rate + 0.04)})
+
+
+def test_the_gap_is_between_the_best_and_the_worst_that_are_judged() -> None:
+    """By hand: three groups make three pairs, so the interval is wider by the quantiles' ratio 2.394 / 1.960."""
+    (gap,) = gaps([group("red", 0.9), group("green", 0.5), group("blue", 0.7), group("rare", 0.0, images=29)])
+    assert (gap.best.value, gap.worst.value) == ("red", "green")
+    assert gap.value == pytest.approx(0.4)
+    assert gap.high - gap.value == pytest.approx(0.05 * 2.39398 / 1.95996, rel=1e-4)
+    assert gap.value - gap.low == pytest.approx(0.05 * 2.39398 / 1.95996, rel=1e-4)
+
+
+def test_of_changes_the_largest_is_the_worst() -> None:
+    two = [Group("a", value, 50, {"flip": (rate, rate, rate)}) for value, rate in (("x", 0.1), ("y", 0.4))]
+    (gap,) = gaps(two)
+    assert (gap.best.value, gap.worst.value, gap.value) == ("x", "y", pytest.approx(0.3))
+
+
+def test_one_group_has_no_gap() -> None:
+    assert list(gaps([group("red", 0.9), group("rare", 0.1, images=5)])) == []
+
+
+def folder(tmp_path: Path, count: int = 4):
+    from PIL import Image
+
+    from semcon.datasets import Folder
+
+    for i in range(count):
+        (tmp_path / "images" / "one").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4, 3), i * 4, np.uint8)).save(tmp_path / "images" / "one" / f"{i}.png")
+    data = Folder.parse(str(tmp_path / "images"), limit=None)
+    return data, scan(data)
+
+
+def written(tmp_path: Path, text: str) -> str:
+    (tmp_path / "groups.csv").write_text(text)
+    return str(tmp_path / "groups.csv")
+
+
+def test_a_file_by_the_names_of_its_images(tmp_path: Path) -> None:
+    data, found = folder(tmp_path)
+    text = "file,sex,age\n3.png,f,old\n0.png,m,young\n1.png,m,old\n2.png,f,young\n"
+    read = read_attributes(data, found, written(tmp_path, text))
+    assert read == {"sex": ("m", "m", "f", "f"), "age": ("young", "old", "young", "old")}
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n", "no row for 1 image, such as .*3.png"),
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,\n", "gives 1 image no sex, such as .*3.png"),
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n9.png,f\n", "no row for 1 image"),
+    ("file\n0.png\n", "expected the image, then attributes"),
+])  # fmt: skip
+def test_files_that_do_not_fit_are_named(tmp_path: Path, text: str, told: str) -> None:
+    data, found = folder(tmp_path)
+    with pytest.raises(SemconError, match=told):
+        read_attributes(data, found, written(tmp_path, text))
+
+
+def test_hundreds_of_values_are_no_groups(tmp_path: Path) -> None:
+    data, found = folder(tmp_path, 60)
+    rows = "\n".join(f"{i}.png,{i}" for i in range(60))
+    with pytest.raises(SemconError, match=r"age has 60 values.*at most 50"):
+        read_attributes(data, found, written(tmp_path, f"file,age\n{rows}\n"))
+
+
+def test_a_data_sets_own_attributes_by_name() -> None:
+    data = Shapes(size=8, limit=20)
+    found = scan(data)
+    assert set(read_attributes(data, found, None) or {}) == {"texture", "background"}
+    assert set(read_attributes(data, found, "texture") or {}) == {"texture"}
+    with pytest.raises(UnknownNameError, match="texture"):
+        read_attributes(data, found, "textures")
+    plain = Arrays(np.zeros((3, 4, 4, 3), np.uint8), [0, 1, 0])
+    assert read_attributes(plain, scan(plain), None) is None
+    with pytest.raises(SemconError, match="has no attributes"):
+        read_attributes(plain, scan(plain), "sex")
