@@ -5,9 +5,9 @@
 DIR: the folder with `weights/cifar10` and `cifar10/test.parquet` (SEMCON_DATA); without it nothing is measured.
 `--peers`: where captum and quantus are installed (a site-packages folder); what is missing is left out. ResNet-20 on
 CIFAR-10. Steps, samples, squares and noise draws are equal, so that the network's own passes bound every ratio;
-deletion is the same curve at 16 shares of the pixels, for which quantus, which counts channels, makes 48 passes. The agreement of
-the results is `studies/explanation_parity`. Both take turns within a repeat; medians of the repeats and of their
-ratios, in wall and in processor time, which is the steadier of the two on a shared machine.
+deletion is the same curve at 16 shares of the pixels, for which quantus, which counts channels, makes 48 passes. The
+agreement of the results is `studies/explanation_parity`. Both take turns within a repeat; medians of the repeats and of
+their ratios, in wall and in processor time, which is the steadier of the two on a shared machine.
 """
 
 from __future__ import annotations
