@@ -216,7 +216,7 @@ def main() -> None:
     result = {
         "what": "explanations and their measures beside captum and quantus: seconds, and times those of semcon",
         "environment": environment(torch.device(settings.device)), "images": settings.images, "network": "resnet20",
-        "repeats": settings.repeats, "results": measured(cases(subject, batch), settings.repeats),
+        "repeats": settings.repeats, "cases": measured(cases(subject, batch), settings.repeats),
     }  # fmt: skip
     if settings.out:
         settings.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
