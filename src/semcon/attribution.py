@@ -1,7 +1,8 @@
-"""Which layer of a network to look at: the last linear layer, and the stages on the way to it."""
+"""Which layer of a network to look at: the last linear one, the stages on the way to it, the last that knows where."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,11 +16,12 @@ def watching(
 ) -> Iterator[None]:
     """Within the block, `seen` collects (name, inputs, output) of every call of these modules, in order.
 
-    `keep`: copy outputs, for networks whose later layers work in place on them.
+    `keep`: later layers, which may work in place, get a copy; what is collected stays, on the way to the logits.
     """
 
-    def note(name: str, inputs: object, output: object) -> None:
-        seen.append((name, inputs, output.clone() if keep and isinstance(output, Tensor) else output))
+    def note(name: str, inputs: object, output: object) -> Tensor | None:
+        seen.append((name, inputs, output))
+        return output.clone() if keep and isinstance(output, Tensor) else None
 
     handles = [
         module.register_forward_hook(lambda _module, inputs, output, name=name: note(name, inputs, output))
@@ -93,3 +95,64 @@ def stages(model: nn.Module, probe: Tensor, limit: int = 4) -> list[str]:
         return good
     step = (len(good) - 1) / (limit - 1)
     return [good[round(i * step)] for i in range(limit)]
+
+
+@torch.enable_grad()
+def spatial_layer(model: nn.Module, probe: Tensor) -> str | None:
+    """The module that runs last of those whose output has places that the logits still depend on, each by itself.
+
+    Convolutional maps, and the tokens of transformers: of those only blocks and normalisations, and not where the
+    class token alone is read afterwards. None where there is none.
+    """
+    modules = {name: module for name, module in model.named_modules() if name}
+    seen: list[tuple[str, object, object]] = []
+    with watching(modules, seen, keep=True):
+        logits = first_tensor(model(probe.detach().requires_grad_()))
+    if logits is None or not logits.requires_grad:
+        return None
+    score = logits.flatten(1).max(1).values.sum()
+    tokens = {output.shape[1] for _, _, output in seen if isinstance(output, Tensor) and output.dim() == 3}
+    height, width = probe.shape[2:]
+    for name, _, output in reversed(seen):
+        if not isinstance(output, Tensor) or not output.requires_grad or len(output) != len(probe):
+            continue
+        if output.dim() == 4 and output.shape[2] in tokens:  # attention from token to token
+            continue
+        if output.dim() == 3 and not _of_tokens(modules[name]):
+            continue
+        if as_grid(output, height, width) is None:
+            continue
+        gradient = torch.autograd.grad(score, output, retain_graph=True, allow_unused=True)[0]
+        places = None if gradient is None else as_grid(gradient, height, width)
+        if places is not None and bool((places != 0).any()):
+            return name
+    return None
+
+
+def as_grid(output: Tensor, height: int, width: int) -> Tensor | None:
+    """A layer's output as (B, C, h, w), h and w in the canvas's proportions; None where it has no places.
+
+    (B, C, h, w) and (B, h, w, C) as they are; tokens (B, N, C) row by row, without those that stand before them.
+    """
+    if output.dim() == 4:
+        if _alike(output.shape[2], output.shape[3], height, width):
+            return output
+        return output.permute(0, 3, 1, 2) if _alike(output.shape[1], output.shape[2], height, width) else None
+    if output.dim() != 3:
+        return None
+    rows = math.isqrt(output.shape[1] * height // width)
+    columns = rows * width // height
+    if not _alike(rows, columns, height, width):
+        return None
+    return output[:, output.shape[1] - rows * columns :].transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def _alike(rows: int, columns: int, height: int, width: int) -> bool:
+    """Whether it is a grid over the canvas, more than a single place."""
+    return rows * columns > 1 and rows <= height and columns <= width and abs(rows * width - columns * height) < max(
+        height, width
+    )  # fmt: skip
+
+
+def _of_tokens(module: nn.Module) -> bool:
+    return "norm" in type(module).__name__.lower() or next(module.children(), None) is not None

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import polars as pl
+from torch import Tensor
 
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
 from semcon.core.measured import Measured
-from semcon.core.record import Estimate, Finding, MapRecord, PerturbationRecord
+from semcon.core.record import Estimate, ExplainedEntry, Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
 from semcon.grouping.attributes import Attributes
@@ -21,6 +22,7 @@ from semcon.measuring.eye import Eye
 from semcon.measuring.gauges import choose_gauges, inert
 from semcon.measuring.plan import PRIMARY, Plan, Trial
 from semcon.measuring.references import Index, References
+from semcon.measuring.trial_run import Besides, Clean
 from semcon.measuring.two_passes import Keeper, Reader, two_passes
 from semcon.progress import Progress
 from semcon.report.numbers import words
@@ -39,7 +41,8 @@ class Setting:
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
     in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `target`: the data set to
     transfer to, `transfer_layer` and `shots` as asked for. `attributes`:
-    the groups of every image.
+    the groups of every image. `explanations`: their names, `grad_cam:LAYER` with a layer of the user's;
+    None leaves them to the budget.
     """
 
     budget: str
@@ -56,16 +59,29 @@ class Setting:
     transfer_layer: str | None = None
     shots: tuple[int, ...] | None = None
     attributes: Attributes | None = None
+    explanations: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """An entry of a gallery whose pictures are still to be saved: `tiles` (3, H, W) in [0, 1], by role."""
+
+    entry: ExplainedEntry
+    tiles: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What an evaluation says: sentences for people, pictures of numbers, doubts, estimates besides every table's."""
+    """What an evaluation says: sentences for people, pictures of numbers, doubts, estimates besides every table's.
+
+    `pictures`: a gallery of its own.
+    """
 
     verdict: tuple[str, ...] = ()
     maps: tuple[MapRecord, ...] = ()
     findings: tuple[Finding, ...] = ()
     estimates: tuple[Estimate, ...] = ()
+    pictures: tuple[Pictured, ...] = ()
 
 
 class Evaluation(ABC):
@@ -184,7 +200,17 @@ class TrialEvaluation(Evaluation):
             self.plan, subject, index, read, skip=skip, keep=keep, progress=progress,
             title=words(file_name(type(self))), more=self.more(subject, progress),
             passes=self.passes(subject) - self.plan.passes(gradients=subject.differentiable),
+            columns=self.columns, besides=self.besides(subject, progress),
         )  # fmt: skip
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Further columns of the rows."""
+        return ()
+
+    def besides(self, subject: Subject, progress: Progress) -> Callable[[Clean], Besides] | None:
+        """What measures the further `columns`, made for every untouched batch; `passes` counts it too."""
+        return None
 
     def more(self, subject: Subject, progress: Progress) -> Callable[[Batch], pl.DataFrame] | None:
         """Further rows of a batch, with some of the table's columns; `passes` counts them too."""

@@ -17,6 +17,7 @@ from typing import Literal
 
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.explained import OF_COPIES, OF_MAPS
 from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
@@ -26,7 +27,8 @@ QUANTITIES = (
     "accuracy", "accuracy_gap", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity",
     "discontinuity", "factor_changed", "factor_lift", "flip", "flip_gap", "flip_probability", "follows",
     "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz", "mean_corruption_error", "mean_flip_rate",
-    "path_curvature", "relative_change", "relative_change_gap", "straightness", "within_class_change",
+    "path_curvature", "relative_change", "relative_change_gap", "straightness", "within_class_change", *OF_COPIES,
+    *OF_MAPS,
 )  # fmt: skip
 ATTEMPTS = (
     "autoattack_linf", "background_of_another", "brightness_of_another", "color_jitter_attack", "colour_of_another",
@@ -43,6 +45,8 @@ DOUBTS = (
     "bias-colour",
     "bias-contrast",
     "bias-position",
+    "explanation-blank",
+    "explanation-ignores-weights",
     "gradient-masking-black-box",
     "gradient-masking-large-eps",
     "gradient-masking-loss-flat",
@@ -60,6 +64,7 @@ DOUBTS = (
 RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
 UNTOUCHED = (
     "accuracy", "accuracy_gap", "flip_gap", "gradient_norm", "input_curvature", "relative_change_gap", *RELATIVE,
+    *OF_MAPS,
 )  # fmt: skip
 """Told without a perturbation."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -151,7 +156,7 @@ def _missing(rule: Rule, one: Measured) -> str | None:
     if rule.quantity == "critical_severity" and not one.critical:
         return "it has no critical severities (--budget standard measures them)"
     if rule.perturbation is None and rule.quantity not in UNTOUCHED:
-        return f"name a perturbation, such as '{next(iter(one.severities))} {rule.text}'"
+        return f"name a perturbation, such as '{next(iter(one.severities), 'brightness')} {rule.text}'"
     severities = one.severities.get(rule.perturbation or "", ())
     if rule.severity is not None and not any(_at(severity, rule.severity) for severity in severities):
         at = (
@@ -231,8 +236,10 @@ def _measured(record: Record) -> Measured:
     """What the record of one evaluation has."""
     used = {one.name: one.severities for one in record.settings.perturbations}
     named = {one.perturbation: () for one in record.estimates if one.perturbation}
+    gauges = [info.name for info in record.settings.gauges] or [record.settings.primary]
+    gauges += {one.representation for one in record.estimates if one.representation and one.distance is None}
     return Measured(
-        named | used, [info.name for info in record.settings.gauges] or [record.settings.primary],
+        named | used, gauges,
         worst=any(one.draws == "worst" for one in record.estimates), critical=record.settings.critical,
     )  # fmt: skip
 
@@ -240,6 +247,8 @@ def _measured(record: Record) -> Measured:
 def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
     """Whether a rule is about a figure: of all images, by the primary gauge unless it names one."""
     gauge = None if figure.representation is None else f"{figure.representation}.{figure.distance}"
+    if figure.representation is not None and figure.distance is None:  # of an explanation: all of them unless named
+        gauge = figure.representation if rule.gauge else None
     same = figure.quantity == rule.quantity and figure.draws == rule.draws and figure.perturbation == rule.perturbation
     return same and figure.subset == "all" and _at(figure.severity, rule.severity) and gauge in (
         None, rule.gauge or primary
@@ -255,7 +264,7 @@ def check_names(records: Sequence[Record], rule: Rule, families: Sequence[str] =
     looked = [{info.name for info in record.settings.gauges} for record in records]
     gauges = set.intersection(*looked)
     gauge = rule.gauge or records[0].settings.primary
-    if gauges and gauge not in gauges:
+    if rule.quantity not in (*OF_COPIES, *OF_MAPS) and gauges and gauge not in gauges:
         raise UnknownNameError(f"gauge in the rule {rule.text!r}", gauge, gauges)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semcon.attribution import last_linear, stages
+from semcon.attribution import last_linear, spatial_layer, stages
 from semcon.canvas import Canvas
 from semcon.core.concepts import View
 from semcon.core.errors import SemconError
@@ -120,11 +120,30 @@ class Subject:
         probe = torch.rand(2, 3, self.canvas.height, self.canvas.width, device=self.device)
         return [name for name in stages(self.module, self._prepared(probe), limit) if name != self._viewer.last_linear]
 
+    def spatial_layer(self) -> str | None:
+        """The last layer that still knows where in the image; None where there is none, and for a black box."""
+        if self.module is None or not self.differentiable:
+            return None
+        return spatial_layer(self.module, self._prepared(torch.rand(2, 3, *self.size, device=self.device)))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the canvas."""
+        return self.canvas.height, self.canvas.width
+
     def variant(self, mean: Sequence[float], std: Sequence[float]) -> Subject:
         """The same model with another normalisation."""
         other = copy.copy(self)
         other.mean, other.std = tuple(mean), tuple(std)
         other._set_normalisation()
+        return other
+
+    def replaced(self, module: nn.Module) -> Subject:
+        """The same preprocessing around another network of the same layers."""
+        other = copy.copy(self)
+        other.model = other.module = module.eval()
+        other._viewer = Viewer(module, self._viewer.last_linear)
+        other._modes = []
         return other
 
     def release(self) -> None:

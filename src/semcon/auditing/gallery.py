@@ -18,8 +18,9 @@ from torch import Tensor
 
 from semcon.core.concepts import Unit
 from semcon.core.errors import keeping
-from semcon.core.record import GalleryEntry
+from semcon.core.record import ExplainedEntry, GalleryEntry
 from semcon.core.table import SampleTable
+from semcon.evaluating import Pictured
 from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.eye import Eye, change_objective
@@ -191,12 +192,7 @@ class Gallery:
         return self.output_names[int(self.eye.subject(other.canvas[None].to(self.eye.subject.device)).argmax())]
 
     def _saved(self, stem: str, canvas: Tensor) -> str:
-        """PNG where small, JPEG where large: the report embeds them all."""
-        image = picture(canvas)
-        name = f"{stem}.png" if max(image.size) <= 64 else f"{stem}.jpg"
-        with keeping(self.folder):
-            image.save(self.folder / name, quality=88)
-        return f"{self.folder.name}/{name}"
+        return saved(self.folder, stem, canvas)
 
 
 @dataclass(frozen=True)
@@ -215,6 +211,34 @@ class _Other:
     distance: float
     pixels: float
     farther: bool
+
+
+def explained(folder: Path, pictures: Sequence[Pictured]) -> tuple[ExplainedEntry, ...]:
+    """The entries of a gallery of explanations, their pictures saved; an image's own stand once for all methods."""
+    if pictures:
+        with keeping(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = {}
+    entries: list[ExplainedEntry] = []
+    for one in pictures:
+        entry, own = one.entry, {}
+        for role, canvas in one.tiles.items():
+            of_method = "" if role in ("image", "copy") else f"-{entry.method}"
+            stem = f"explained-{entry.perturbation}-{entry.severity:g}-{entry.sample}{of_method}-{role}"
+            if stem not in files:
+                files[stem] = saved(folder, stem, canvas)
+            own[role] = files[stem]
+        entries.append(entry.model_copy(update={"files": own}))
+    return tuple(entries)
+
+
+def saved(folder: Path, stem: str, canvas: Tensor) -> str:
+    """A canvas (3, H, W) as a picture, by its path in the run; JPEG where large: the report embeds them all."""
+    image = picture(canvas)
+    name = f"{stem}.png" if max(image.size) <= 64 else f"{stem}.jpg"
+    with keeping(folder):
+        image.save(folder / name, quality=88)
+    return f"{folder.name}/{name}"
 
 
 def picture(canvas: Tensor) -> Image.Image:

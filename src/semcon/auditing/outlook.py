@@ -60,6 +60,8 @@ def _of_trials(subject: Subject, evaluation: TrialEvaluation, part: Batch, forwa
         unit = trial.perturbation.sample(Keys(ids, plan.seed, 0, trial.name), x)
         work = partial(trial.perturbation, x, unit, trial.severities[-1], context)
         total += plan.copies(trial, gradients=gradients) * _timed(work)
+    if evaluation.columns:
+        total += (evaluation.passes(subject) - plan.passes(gradients=gradients)) * forward
     more = evaluation.more(subject, Silent())
     if more is not None:
         few = part.part(slice(REHEARSED))

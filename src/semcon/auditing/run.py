@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 import torch
 
 from semcon import __version__
-from semcon.auditing.gallery import Gallery
+from semcon.auditing.gallery import Gallery, explained
 from semcon.auditing.material import Material, Request
 from semcon.auditing.outlook import outlook, seconds_for
 from semcon.auditing.records import data_record, settings_record, subject_record
@@ -66,7 +67,9 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     families = {one.name: one.family for one in main.evaluation.attempts()} if main else {}
     rows = profile(table, families, seed=request.seed, primary=PRIMARY) if continuity else []
     others = [
-        _concluded(one, figures[one.name], subject, probe, progress) for one in measured if one.name != "continuity"
+        _concluded(one, figures[one.name], subject, probe, progress, folder.folder / "gallery")
+        for one in measured
+        if one.name != "continuity"
     ]
     plan = main.evaluation.plan if main and isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(
@@ -161,9 +164,9 @@ def _measured(
 
 
 def _concluded(
-    one: _Measured, every: Sequence[Estimate], subject: Subject, probe: Batch, progress: Progress
+    one: _Measured, every: Sequence[Estimate], subject: Subject, probe: Batch, progress: Progress, folder: Path
 ) -> tuple[EvaluationRecord, Conclusion]:
-    """What the record keeps of an evaluation besides continuity."""
+    """What the record keeps of an evaluation besides continuity; `folder`: for its pictures."""
     began = time.perf_counter()
     conclusion = _conclusion(one, subject, probe, progress)
     told = [estimate for estimate in every if one.evaluation.tells(estimate, one.table)]
@@ -173,7 +176,7 @@ def _concluded(
         perturbations=one.evaluation.attempts(), gauges=one.table.gauges,
         inert=one.evaluation.idle if isinstance(one.evaluation, TrialEvaluation) else (),
         estimates=(*told, *conclusion.estimates),
-        verdict=conclusion.verdict, maps=conclusion.maps,
+        verdict=conclusion.verdict, maps=conclusion.maps, explained=explained(folder, conclusion.pictures),
     )  # fmt: skip
     return record, conclusion
 

@@ -18,6 +18,7 @@ def audit(
     mean: flags.Mean = None,
     std: flags.Std = None,
     size: flags.Size = None,
+    masks: Path | None = None,
     classes: flags.Classes = None,
     perturb: Annotated[
         list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]]; all perturbations by default.")
@@ -25,6 +26,7 @@ def audit(
     evaluate: str = "continuity",
     eps: str | None = None,
     autoattack: Annotated[bool, flags.switch("Have AutoAttack beside adversarial's own attacks.")] = False,
+    explanations: str | None = None,
     groups: str | None = None,
     transfer_to: str | None = None,
     transfer_layer: str | None = None,
@@ -53,10 +55,14 @@ def audit(
 
     Parameters
     ----------
+    masks: Path
+        A folder that says where the object is: for folder:DIR, the same paths inside it, bright on the object.
     evaluate: str
         Evaluations, as continuity,corruption; `semcon list evaluations` has them all.
     eps: str
         Sizes of adversarial's L-infinity attacks in 1/255, as 1,2,8.
+    explanations: str
+        Of the evaluations explanation_*, as grad_cam,lime; grad_cam:LAYER with a layer of yours.
     groups: str
         For group_gap: FILE.csv (the image, then its attributes), or names of the data's attributes or columns.
     transfer_to: str
@@ -95,9 +101,11 @@ def audit(
         gate.check_writable(junit)
     with redirect_stdout(sys.stderr):  # what the model or the data print
         record = measure(
-            model, data, weights=weights, mean=mean, std=std, size=size, classes=classes, perturbations=perturb or (),
+            model, data, weights=weights, mean=mean, std=std, size=size, masks=masks, classes=classes,
+            perturbations=perturb or (),
             evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack, groups=groups,
-            transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots, layers=flags.names(layers),
+            transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots,
+            explanations=flags.names(explanations), layers=flags.names(layers),
             gauges=flags.names(gauges),
             draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,
             device=device or "auto", precision=precision or "32", seed=seed, name=name, skip_bad=skip_bad,

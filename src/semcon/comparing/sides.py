@@ -136,7 +136,8 @@ def common(first: RunRecord, second: RunRecord) -> dict[str, str | None]:
     Errors: `SemconError` where there is none, or each has something that differs, with both values.
     """
     both = [name for name in first.evaluations if name in second.evaluations]
-    shared = [name for name in both if set(perturbations(first.of(name))) & set(perturbations(second.of(name)))]
+    tried = {name: [set(perturbations(run.of(name))) for run in (first, second)] for name in both}
+    shared = [name for name, (one, two) in tried.items() if one & two or (name != "continuity" and not one | two)]
     if not shared:
         raise SemconError(f"{first.folder} and {second.folder} have no perturbation in common")
     found = {name: next(_differing(first, second, name), None) for name in shared}

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from semcon.core.explained import OF_COPIES, explained
 from semcon.core.figures import Draws
 from semcon.core.images import Images
 from semcon.core.table import SampleTable
@@ -32,7 +33,7 @@ class Cells:
 
     `draws`: rows per image, by cell. Quantities of a gauge: change, discontinuity, any_nearer_20, lipschitz (the change
     over the pixel change, not divided by the spread yet); of none: flip, confidence_drop, accuracy, and the
-    columns of paths.
+    columns of paths and of explanations.
     """
 
     perturbation: str
@@ -156,7 +157,7 @@ def _rates(rows: _Rows, images: Images) -> dict[tuple[str | None, str], Singles]
         label = images.labels[rows.image]
         right = np.where(label >= 0, (prediction == label).astype(np.float64), np.nan)
         values[None, "accuracy"] = rows.means(right)
-    for column in OF_PATHS:
+    for column in (*OF_PATHS, *explained(rows.frame.columns, OF_COPIES)):
         if column in rows.frame.columns:
             values[None, column] = rows.means(rows.column(column))
     return values

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -201,6 +201,43 @@ class Learner(Protocol):
     def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
         """One forward pass, with the outputs of these layers."""
         ...
+
+
+class Explained(Learner, Protocol):
+    """A classifier whose layers can be asked for: what an explanation needs to settle on one."""
+
+    def layer_names(self) -> list[str]:
+        """Every layer that `view` can be asked for."""
+        ...
+
+    def spatial_layer(self) -> str | None:
+        """The last layer that still knows where; None where there is none."""
+        ...
+
+
+class Explanation(ABC):
+    """Where in the image the score of a class comes from: one map per image. Subclasses are frozen dataclasses.
+
+    Where it `needs_gradient`, the map is differentiable with respect to x: give x with `requires_grad`.
+    """
+
+    source: ClassVar[str]
+    needs_gradient: ClassVar[bool]
+    stochastic: ClassVar[bool] = False
+    signed: ClassVar[bool] = True  # negative where the image speaks against the class
+
+    def settled(self, subject: Explained) -> Self:
+        """For this classifier. Errors: `SemconError` where it has no layer to look at; `UnknownNameError`."""
+        return self
+
+    @property
+    @abstractmethod
+    def passes(self) -> float:
+        """Forward passes per image, a backward pass counted as two."""
+
+    @abstractmethod
+    def __call__(self, subject: Learner, x: Tensor, target: Tensor, keys: Keys) -> Tensor:
+        """(B, 3, H, W) canvas, (B,) classes to explain -> (B, H, W) float; more where the class gains more."""
 
 
 class Objective(nn.Module, ABC):

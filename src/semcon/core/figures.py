@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from semcon.core import explained
 from semcon.core.bootstrap import percentiles
 from semcon.core.intervals import effective_size, wilson
 
@@ -20,7 +21,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Draws = Literal["random", "worst"]
 Statistic = Literal["mean", "ratio", "median"]
-RATES = ("flip", "accuracy", "discontinuity", "any_nearer_20", "flip_probability")  # in [0, 1] image by image
+RATES = ("flip", "accuracy", "discontinuity", "any_nearer_20", "flip_probability", *explained.RATES)
+"""In [0, 1] image by image."""
 WHY = {
     "within_class_change": "no two images of a class to compare, or they do not differ in this representation",
     "discontinuity": "no image has another one of its class among the references",
@@ -31,6 +33,8 @@ WHY = {
     "path_curvature": "nothing moves along the path, or too little to see how",
     "lipschitz": "no copy differs from its image, or the margin is 0",
     "input_curvature": "the model has no gradients, or the margin is 0",
+    "moved": "no copy keeps its prediction, or the maps are blank",
+    **dict.fromkeys((*explained.LIKENESS, *explained.OF_MAPS), "the maps are blank: they say the same everywhere"),
 }
 
 

@@ -230,6 +230,20 @@ class MapRecord(Plain):
     values: tuple[tuple[float | None, ...], ...]
 
 
+class ExplainedEntry(Plain):
+    """One image and its copy by one explanation: `alike`, the rank correlation of the maps; pictures by role."""
+
+    method: str
+    perturbation: str
+    severity: float
+    sample: int
+    title: str
+    prediction: str
+    prediction_copy: str
+    alike: float | None
+    files: dict[str, str]
+
+
 class EvaluationRecord(Plain):
     """One evaluation besides continuity; its rows are in `NAME.parquet`. `settings`: what they depend on."""
 
@@ -244,6 +258,7 @@ class EvaluationRecord(Plain):
     estimates: tuple[Estimate, ...]
     verdict: tuple[str, ...]
     maps: tuple[MapRecord, ...] = ()
+    explained: tuple[ExplainedEntry, ...] = ()
 
 
 class Record(Plain):

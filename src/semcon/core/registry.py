@@ -16,7 +16,10 @@ from typing import Any
 from semcon.core.errors import SemconError, UnknownNameError
 
 PACKAGE = Path(__file__).parent.parent
-KINDS = ("perturbations", "distances", "representations", "datasets", "models", "checks", "evaluations", "objectives")
+KINDS = (
+    "perturbations", "distances", "representations", "datasets", "models", "checks", "evaluations", "objectives",
+    "explanations",
+)  # fmt: skip
 
 
 def class_name(name: str) -> str:

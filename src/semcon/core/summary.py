@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from semcon.core.cells import OF_PATHS, PIXELS, Cells, RowIndex, read_cells
 from semcon.core.collecting import Collector, Use
+from semcon.core.explained import OF_COPIES, OF_MAPS, explained, split
 from semcon.core.figures import RATES, Figures, Key, Statistic
 from semcon.core.flicker import flicker
 from semcon.core.images import Images
@@ -77,10 +78,11 @@ class Summary:
             yield from self.under(name)
 
     def untouched(self) -> Iterator[Figures]:
-        """What is told of the images themselves: accuracy, the gradient's norm, the curvature."""
+        """What is told of the images themselves: accuracy, the gradient's norm, the curvature, their explanations."""
         if self.images.labelled:
             yield self._clean_accuracy()
         yield from image_medians(self.images, self._places)
+        yield from self._of_maps()
 
     def under(self, perturbation: str) -> Iterator[Figures]:
         """The figures of one perturbation, its critical severity and its steepest slopes first."""
@@ -168,12 +170,25 @@ class Summary:
             parts.append(collector.figures())
         return Figures.concat(parts)
 
+    def _of_maps(self) -> Iterator[Figures]:
+        """The mean of what was measured of every image's maps, method by method."""
+        columns = explained(self.images.frame.columns, OF_MAPS)
+        values = [self.images.column(column).astype(np.float32) for column in columns]
+        for subset, index in self._places.items() if columns else ():
+            collector = Collector(self.images, index)
+            for column, own in zip(columns, values, strict=True):
+                method, quantity = split(column)
+                key = Key(None, None, "random", method, None, quantity, subset, "mean")
+                collector.add(own[None, index], [Use([key], rows=np.ones(1) if quantity in RATES else None)])
+            yield collector.figures()
+
     def _of_subsets(self, cells: Cells) -> Iterator[Figures]:
         collectors = [_CellCollector(self, cells, subset, index, slice(None)) for subset, index in self._places.items()]
         for collector in collectors:
             for quantity in ("flip", "accuracy", "confidence_drop"):
                 collector.plain(None, quantity)
             collector.paths()
+            collector.maps()
         for gauge in self.gauges:
             cells.read(gauge.name)
             for collector in collectors:
@@ -223,6 +238,15 @@ class _CellCollector(Collector):
                 name, _, quantity = column.partition(".")
                 keys = [key._replace(representation=name, distance="l2") for key in self._keys(None, quantity, "mean")]
                 self.add(values, [Use(keys)])
+
+    def maps(self) -> None:
+        """How the explanations of a copy compare with those of its image."""
+        for column in explained((name for _, name in self.cells.values), OF_COPIES):
+            values = self._values(None, column)
+            if values is not None:
+                method, quantity = split(column)
+                keys = [key._replace(representation=method) for key in self._keys(None, quantity, "mean")]
+                self.add(values, [Use(keys, rows=self._rows(quantity))])
 
     def changes(self, gauge: GaugeInfo, *, plain: bool) -> None:
         """Both relative changes, and the `plain` one; images without a yardstick drop out of both sums."""

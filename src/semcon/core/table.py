@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.explained import OF_COPIES, OF_MAPS, explained
 from semcon.core.record import GaugeInfo
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
@@ -21,7 +22,7 @@ OF_ROWS: Schema = {
     "pixels.straightness": pl.Float32, "pixels.path_curvature": pl.Float32,
     "donor": pl.Int32,
 }  # fmt: skip
-"""Columns of rows that only some evaluations have."""
+"""Columns of rows that only some evaluations have; besides those, of explanations, `core.explained.OF_COPIES`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class SampleTable:
     others; per gauge G `G.spread`, `G.within`. Rows: position, perturbation, severity, draws (random, worst_change,
     worst_flip, worst_slope, critical, sequence), draw (of a sequence the frame), method, prediction, confidence,
     critical, censored_at; per gauge `G.change` and `G.nearer`. Besides, those of `OF_IMAGES` and `OF_ROWS` that an
-    evaluation measures.
+    evaluation measures, and `METHOD.QUANTITY` of explanations (`core.explained`).
     """
 
     images: pl.DataFrame
@@ -76,7 +77,7 @@ class SampleTable:
     def schemas(self) -> tuple[Schema, Schema]:
         """Column types of `images` and `rows`, with those of the additional columns that are there."""
         images, rows = self.image_schema(self.gauges), self.row_schema(self.gauges)
-        return images | _present(OF_IMAGES, self.images.columns), rows | _present(OF_ROWS, self.rows.columns)
+        return images | of_images(self.images.columns), rows | of_rows(self.rows.columns)
 
     @property
     def perturbations(self) -> list[str]:
@@ -134,10 +135,10 @@ class SampleTable:
         try:
             whole = pl.scan_parquet(list(paths))
             known = whole.collect_schema().names()
-            of_images = [*cls.image_schema(own), *_present(OF_IMAGES, known)]
-            of_rows = [*cls.row_schema(own), *_present(OF_ROWS, known)]
-            images = whole.filter(pl.col("perturbation").is_null()).select(of_images)
-            rows = whole.filter(pl.col("perturbation").is_not_null()).select(of_rows)
+            image_columns = [*cls.image_schema(own), *of_images(known)]
+            row_columns = [*cls.row_schema(own), *of_rows(known)]
+            images = whole.filter(pl.col("perturbation").is_null()).select(image_columns)
+            rows = whole.filter(pl.col("perturbation").is_not_null()).select(row_columns)
             return cls(images.collect(), rows.collect(), own)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise _unreadable(paths[0], error) from None
@@ -148,8 +149,19 @@ class SampleTable:
         return self.rows.join(images, on="position", how="left")
 
 
-def _present(schema: Schema, columns: Sequence[str]) -> Schema:
-    return {name: kind for name, kind in schema.items() if name in columns}
+def of_images(columns: Sequence[str]) -> Schema:
+    """The types of those columns of images that only some evaluations have."""
+    return _present(OF_IMAGES, OF_MAPS, columns)
+
+
+def of_rows(columns: Sequence[str]) -> Schema:
+    """The same of rows."""
+    return _present(OF_ROWS, OF_COPIES, columns)
+
+
+def _present(schema: Schema, quantities: tuple[str, ...], columns: Sequence[str]) -> Schema:
+    known = {name: kind for name, kind in schema.items() if name in columns}
+    return known | dict.fromkeys(explained(columns, quantities), pl.Float32)
 
 
 def _gauges(path: Path) -> tuple[GaugeInfo, ...]:

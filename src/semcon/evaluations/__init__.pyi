@@ -4,6 +4,9 @@ from semcon.evaluations.axis_meaning import AxisMeaning as AxisMeaning
 from semcon.evaluations.bias_search import BiasSearch as BiasSearch
 from semcon.evaluations.continuity import Continuity as Continuity
 from semcon.evaluations.corruption import Corruption as Corruption
+from semcon.evaluations.explanation_faithfulness import ExplanationFaithfulness as ExplanationFaithfulness
+from semcon.evaluations.explanation_focus import ExplanationFocus as ExplanationFocus
+from semcon.evaluations.explanation_stability import ExplanationStability as ExplanationStability
 from semcon.evaluations.frequency import Frequency as Frequency
 from semcon.evaluations.group_gap import GroupGap as GroupGap
 from semcon.evaluations.shortcut import Shortcut as Shortcut

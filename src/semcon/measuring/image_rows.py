@@ -8,7 +8,7 @@ import polars as pl
 from torch import Tensor
 
 from semcon.core.record import GaugeInfo
-from semcon.core.table import OF_IMAGES, SampleTable
+from semcon.core.table import SampleTable, of_images
 from semcon.loading import Batch
 
 
@@ -20,8 +20,7 @@ def image_frame(
 
     Without references the column `reference` is false.
     """
-    known = {name: kind for name, kind in OF_IMAGES.items() if name in columns}
-    schema = SampleTable.image_schema(infos) | known
+    schema = SampleTable.image_schema(infos) | of_images(list(columns))
     given: dict[str, object] = {
         "position": batch.positions.tolist(),
         "sample": batch.ids.tolist(),

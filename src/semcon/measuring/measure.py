@@ -24,14 +24,15 @@ from semcon.measuring.plan import Plan
 from semcon.measuring.references import References
 from semcon.measuring.row_writer import RowWriter, in_schema
 from semcon.measuring.slopes import Margin
-from semcon.measuring.trial_run import Clean, TrialRun
+from semcon.measuring.trial_run import Besides, Clean, TrialRun
 
 
 @dataclass(frozen=True)
 class Measurement:
     """The second pass over one subject: batches in, table parts out.
 
-    `more`: further rows of a batch, with some of the table's columns.
+    `more`: further rows of a batch, with some of the table's columns. `columns`, `besides`: further columns of the
+    rows, and what measures them, made for every untouched batch.
     """
 
     eye: Eye
@@ -40,6 +41,8 @@ class Measurement:
     advance: Callable[[float], None] = nothing
     note: Callable[[str], None] = nothing
     more: Callable[[Batch], pl.DataFrame] | None = None
+    columns: tuple[str, ...] = ()
+    besides: Callable[[Clean], Besides] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -56,13 +59,14 @@ class Measurement:
         ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
         clean = replace(self._clean(x, batch.positions.to(x.device), ids, labels), context=batch.context(x.device))
         check_finite(batch, clean.vectors)
-        rows = RowWriter(self.infos, batch)
+        rows = RowWriter(self.infos, batch, self.columns)
+        besides = None if self.besides is None else self.besides(clean)
         for trial in self.plan.trials:
             with torch.no_grad():
-                TrialRun(self.eye, trial, clean, rows, self.advance).record()
+                TrialRun(self.eye, trial, clean, rows, self.advance, besides).record()
         frame = rows.frame()
         if self.more is not None:
-            frame = pl.concat([frame, in_schema(self.more(batch), self.infos)])
+            frame = pl.concat([frame, in_schema(self.more(batch), self.infos, self.columns)])
         return SampleTable(self._images(batch, clean), frame, self.infos)
 
     def _clean(self, x: Tensor, positions: Tensor, ids: Tensor, labels: Tensor) -> Clean:

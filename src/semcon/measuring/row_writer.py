@@ -8,7 +8,7 @@ from torch import Tensor
 
 from semcon.core.errors import SemconError
 from semcon.core.record import GaugeInfo
-from semcon.core.table import OF_ROWS, SampleTable
+from semcon.core.table import SampleTable, of_rows
 from semcon.loading import Batch
 from semcon.measuring.image_rows import nullable
 from semcon.report.numbers import counted
@@ -18,7 +18,7 @@ class RowWriter:
     """The rows of one batch: `add` copies and `critical` severities, then `frame`. Kept on the device, fetched once."""
 
     def __init__(self, infos: tuple[GaugeInfo, ...], batch: Batch, extras: tuple[str, ...] = ()) -> None:
-        """`extras`: columns of `OF_ROWS` that these rows have besides."""
+        """`extras`: columns that only some evaluations have."""
         self.infos, self.batch, self.extras = infos, batch, extras
         self.facts: list[tuple[str, float, str, int, str | None]] = []
         self.values: list[Tensor] = []
@@ -73,8 +73,8 @@ class RowWriter:
 
 
 def in_schema(rows: pl.DataFrame, infos: tuple[GaugeInfo, ...], extras: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Rows with some of the table's columns as rows with all of them; the rest is null. `extras`: of `OF_ROWS`."""
-    schema = SampleTable.row_schema(infos) | {name: OF_ROWS[name] for name in extras}
+    """Rows with some of the table's columns as rows with all of them; the rest is null. `extras`: further ones."""
+    schema = SampleTable.row_schema(infos) | of_rows(extras)
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in rows.columns]
     return rows.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
 

@@ -32,12 +32,29 @@ class Clean:
     context: Context | None = None
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """One draw of a perturbation: the copies (B, 3, H, W) and what the model predicts on them (B,)."""
+
+    trial: Trial
+    unit: Unit
+    severity: float
+    copies: Tensor
+    prediction: Tensor
+
+
+Besides = Callable[[Drawn], list[Tensor]]
+"""What else is measured of copies: further columns, (B,) each, NaN where unknown."""
+
+
 class TrialRun:
-    """One perturbation over one batch."""
+    """One perturbation over one batch; `besides`: what else is measured of the copies."""
 
     def __init__(
-        self, eye: Eye, trial: Trial, clean: Clean, rows: RowWriter, advance: Callable[[float], None] = nothing
+        self, eye: Eye, trial: Trial, clean: Clean, rows: RowWriter, advance: Callable[[float], None] = nothing,
+        besides: Besides | None = None,
     ) -> None:  # fmt: skip
+        self.besides = besides
         self.eye, self.trial, self.clean, self.rows, self.advance = eye, trial, clean, rows, advance
         self.plan, self.perturbation, self.x, self.ids = eye.plan, trial.perturbation, clean.x, clean.ids
         self.predictions: dict[tuple[float, int], Tensor] = {}
@@ -62,7 +79,8 @@ class TrialRun:
             self.rows.critical(self.trial.name, self._critical(draws), max(self.trial.ladder))
 
     def _row(self, unit: Unit, severity: float, draw: int, draws: str, method: str | None) -> None:
-        view = self.eye.view(self.perturbation(self.x, unit, severity, self.clean.context))
+        copies = self.perturbation(self.x, unit, severity, self.clean.context)
+        view = self.eye.view(copies)
         vectors = self.eye.vectors(view)
         probability, prediction = view.logits.softmax(1), view.logits.argmax(1)
         confidence = probability.gather(1, self.clean.prediction[:, None]).squeeze(1)
@@ -73,6 +91,8 @@ class TrialRun:
             values += [change, self.clean.yardsticks[gauge.name].nearer(change).float()]
             if gauge.name == PRIMARY and draws == "random":
                 self.changes[severity, draw] = change
+        if self.besides is not None:
+            values += self.besides(Drawn(self.trial, unit, severity, copies, prediction))
         if draws == "random":
             self.predictions[severity, draw] = prediction
             self.margins[severity, draw] = _margin(view.logits, self.clean.prediction)

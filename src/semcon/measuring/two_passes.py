@@ -15,6 +15,7 @@ from semcon.measuring.eye import Eye, look_at_references
 from semcon.measuring.measure import Measurement
 from semcon.measuring.plan import Plan
 from semcon.measuring.references import Index, References, choose, gather
+from semcon.measuring.trial_run import Besides, Clean
 from semcon.progress import Progress
 from semcon.subject import Subject
 
@@ -28,10 +29,12 @@ Keeper = Callable[[SampleTable], None]
 def two_passes(
     plan: Plan, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress,
     title: str = "measuring", more: Callable[[Batch], pl.DataFrame] | None = None, passes: float = 0.0,
+    columns: tuple[str, ...] = (), besides: Callable[[Clean], Besides] | None = None,
 ) -> tuple[Eye, References]:  # fmt: skip
     """Measure a plan, leaving out the positions in `skip` (measured before). `title`: of the progress bar.
 
-    `more`: further rows of a batch; `passes`: what they cost, forward passes per image.
+    `more`: further rows of a batch; `columns`, `besides`: further columns of all rows and what measures them; `passes`:
+    what both cost, forward passes per image.
     """
     eye = Eye(subject, plan)
     references = gather(index, choose(index, plan.seed), subject.device)
@@ -39,7 +42,7 @@ def two_passes(
         chosen = read(sorted(references.positions.tolist()))
         infos = look_at_references(eye, _told(chosen, progress), references, progress.say)
     total = plan.passes(gradients=subject.differentiable) + passes
-    measurement = Measurement(eye, references, tuple(infos), progress.advance, progress.say, more)
+    measurement = Measurement(eye, references, tuple(infos), progress.advance, progress.say, more, columns, besides)
     with progress.task(title, total=total * len(index.ids), done=total * len(skip)):
         keep_often(measurement.run(read(left_of(index, skip))), keep)
     return eye, references

@@ -32,6 +32,7 @@ class AuditRecipe(BaseModel):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     size: int | None = Field(default=None, ge=8, le=4096)
+    masks: str | None = None
     classes: tuple[str, ...] | None = None
     perturbations: tuple[str, ...] = ()
     layers: tuple[str, ...] | None = None
@@ -41,6 +42,7 @@ class AuditRecipe(BaseModel):
     evaluate: tuple[str, ...] = ("continuity",)
     eps: tuple[float, ...] | None = None
     autoattack: bool = False
+    explanations: tuple[str, ...] | None = None
     groups: str | None = None
     transfer_to: Any = None
     transfer_layer: str | None = None
@@ -85,6 +87,7 @@ def audit(
     mean: str | Sequence[float] | float | None = None,
     std: str | Sequence[float] | float | None = None,
     size: int | None = None,
+    masks: str | Path | None = None,
     classes: str | Path | Sequence[str] | None = None,
     perturbations: str | Sequence[str] = (),
     layers: str | Sequence[str] | None = None,
@@ -96,6 +99,7 @@ def audit(
     evaluate: str | Sequence[str] = ("continuity",),
     eps: str | Sequence[float] | float | None = None,
     autoattack: bool = False,
+    explanations: str | Sequence[str] | None = None,
     groups: str | None = None,
     transfer_to: Any = None,
     transfer_layer: str | None = None,
@@ -120,11 +124,13 @@ def audit(
     `model`: `timm:NAME`, `torchvision:NAME`, `file:PATH.py:BUILDER`, or an `nn.Module` or callable from the canvas
     normalised by `mean` and `std` to logits (B, K). `data`: `folder:DIR`, `parquet:FILE`, `builtin:NAME`, or images
     (N, C, H, W) in [0, 1] or uint8 with labels (N,), a Dataset, a DataLoader. `perturbations`: `"hue"`,
-    `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `layers`: further outputs to look at,
+    `"gaussian_noise:0.05/0.1"`; all with the budget's ladder where none is named. `masks`: a folder beside a folder
+    of images, of the same paths, that says where the object is. `layers`: further outputs to look at,
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
     (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
-    adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them.
+    adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them. `explanations`: those that the
+    evaluations of explanations look at (`semcon list explanations`), `grad_cam:LAYER` with a layer of your own.
     `groups`: a CSV file beside the images, or names of attributes or columns of the data, for group_gap.
     `transfer_to`: the data set that the evaluation transfer goes to, one that is split, or two as `TRAIN,TEST` or a
     tuple; `transfer_layer`: where its features come from; `shots`: images a class that are learned from, as 1,5.
@@ -136,12 +142,14 @@ def audit(
     class_names = read_classes(classes) if isinstance(classes, str | Path) else tuple(classes) if classes else None
     settings = recipe({
         "weights": None if weights is None else str(weights), "mean": numbers(mean, "mean"), "std": numbers(std, "std"),
-        "size": size, "classes": class_names, "perturbations": _several(perturbations),
+        "size": size, "masks": None if masks is None else str(masks), "classes": class_names,
+        "perturbations": _several(perturbations),
         "layers": None if layers is None else _several(layers),
         "gauges": None if gauges is None else _several(gauges),
         "draws": draws, "worst": worst, "critical": critical, "gradient_norm": gradient_norm, "budget": budget,
-        "evaluate": [one.strip() for one in evaluate.split(",")] if isinstance(evaluate, str) else tuple(evaluate),
+        "evaluate": _names(evaluate),
         "eps": _sizes(eps), "autoattack": autoattack,
+        "explanations": None if explanations is None else _names(explanations),
         "groups": groups, "transfer_to": transfer_to, "transfer_layer": transfer_layer, "shots": _shots(shots),
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
@@ -169,7 +177,7 @@ def _run(
     check_evaluations(settings.evaluate)
     _check_settings(settings)
     built = parse_model(model, settings.weights).build()
-    dataset = parse_data(data, allowance.limit)
+    dataset = parse_data(data, allowance.limit, settings.masks)
     limits: dict[str, float] = getattr(dataset, "severity_limits", {})
     trials = parse_trials(settings.perturbations, allowance, limits)
     with progress.task("reading", total=len(dataset)):
@@ -182,6 +190,7 @@ def _run(
         budget=settings.budget, height=subject.canvas.height, width=subject.canvas.width, seed=settings.seed,
         gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
         masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
+        explanations=settings.explanations,
         target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
         shots=settings.shots,
         attributes=read_attributes(dataset, scanned, settings.groups) if "group_gap" in settings.evaluate else None,
@@ -199,21 +208,22 @@ def _run(
 
 
 _OF = {
-    "continuity": ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
-    "adversarial": ("eps", "autoattack"),
-    "group_gap": ("groups",),
-    "transfer": ("transfer_to", "transfer_layer", "shots"),
+    ("continuity",): ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
+    ("adversarial",): ("eps", "autoattack"),
+    ("group_gap",): ("groups",),
+    ("transfer",): ("transfer_to", "transfer_layer", "shots"),
+    ("explanation_stability", "explanation_faithfulness", "explanation_focus"): ("explanations",),
 }
-"""Settings that one evaluation reads alone."""
+"""Settings that these evaluations read alone."""
 
 
 def _check_settings(settings: AuditRecipe) -> None:
     """Errors: `SemconError` for a setting that none of the evaluations reads."""
-    for evaluation, names in _OF.items():
+    for evaluations, names in _OF.items():
         given = [name for name in names if getattr(settings, name) != AuditRecipe.model_fields[name].default]
-        if given and evaluation not in settings.evaluate:
+        if given and not set(evaluations) & set(settings.evaluate):
             flag = "perturb" if given[0] == "perturbations" else given[0].replace("_", "-")
-            raise SemconError(f"--{flag} belongs to the evaluation {evaluation}: add it to --evaluate")
+            raise SemconError(f"--{flag} belongs to the evaluation {' or '.join(evaluations)}: add it to --evaluate")
 
 
 def check_evaluations(names: Sequence[str]) -> None:
@@ -262,6 +272,11 @@ def _check_needs(name: str, kind: type[Evaluation], setting: Setting) -> None:
 def _check_rules(rules: Sequence[Rule], evaluations: Mapping[str, Evaluation]) -> None:
     """Before the measurement: the rules speak of what will be measured."""
     check_rules(rules, [one.measured() for one in evaluations.values()])
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """`a,b` -> names."""
+    return tuple(one.strip() for one in names.split(",")) if isinstance(names, str) else tuple(names)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

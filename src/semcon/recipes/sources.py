@@ -77,10 +77,18 @@ def parse_model(text: Any, weights: str | None) -> Any:
     raise SemconError(f"unknown model source {text!r}: expected {forms}")
 
 
-def parse_data(data: Any, limit: int | None) -> Dataset:
-    """A data set: text by its prefix, Python objects as they are; the first `limit` images."""
+def parse_data(data: Any, limit: int | None, masks: str | Path | None = None) -> Dataset:
+    """A data set: text by its prefix, Python objects as they are; the first `limit` images.
+
+    `masks`: a folder of them, for a folder of images. Errors: `SemconError` for other data.
+    """
     from semcon.loading import as_dataset
 
+    if masks is not None:
+        folder = str(data).removeprefix("folder:")
+        if not isinstance(data, str | Path) or not Path(folder).is_dir():
+            raise SemconError(f"--masks belongs to a folder of images, got {data!r}: expected folder:DIR")
+        return load("datasets", "folder").parse(folder, limit=limit, masks=masks)
     if not isinstance(data, str | Path):
         return as_dataset(data, limit=limit)
     text = str(data)

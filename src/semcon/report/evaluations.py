@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from semcon.core.record import Estimate, MapRecord, PerturbationRecord
 from semcon.report.curves import Group, curve_groups
+from semcon.report.explained import ExplainedCard, explained_cards
+from semcon.report.explanations import faithfulness_tables, focus_tables, stability_tables
 from semcon.report.groups import axis_tables, follow_tables, group_tables
 from semcon.report.listening import listening_figure
 from semcon.report.map_picture import common_scale, map_picture
@@ -18,6 +20,8 @@ from semcon.report.reading import QUANTITIES, Reading
 _TITLES = {
     "corruption": "Common corruptions", "adversarial": "Adversarial examples", "frequency": "Which frequencies it uses",
     "shortcut": "Shape, texture, colour, background", "smoothness": "Smoothness",
+    "explanation_stability": "Do explanations stay?", "explanation_faithfulness": "Are explanations faithful?",
+    "explanation_focus": "Where explanations look",
     "axis_meaning": "Is what is changed free of meaning?", "group_gap": "Groups of images",
     "bias_search": "What predictions follow",
     "transfer": "Transfer to another data set",
@@ -53,6 +57,7 @@ class EvaluationPart:
     tables: tuple[Figures, ...]
     curves: tuple[Group, ...]
     worst: bool
+    explained: tuple[ExplainedCard, ...] = ()
     wide: Markup | None = None
 
 
@@ -85,7 +90,7 @@ def _part(name: str, runs: Sequence[Reading], every: Sequence[Reading]) -> Evalu
         name, _TITLES.get(name, words(name).capitalize()), question,
         tuple((every.index(run), run.label, look.record.verdict) for run, look in zip(runs, looks, strict=True)),
         _pictures(name, runs), tuple(table for table in tables if table.rows), curve_groups(looks),
-        any(look.has_worst for look in looks),
+        any(look.has_worst for look in looks), explained_cards(every, name),
     )  # fmt: skip
 
 
@@ -190,6 +195,9 @@ _TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {
     "group_gap": lambda looks: [Figures(*one) for one in group_tables(looks)],
     "bias_search": lambda looks: [Figures(*one) for one in follow_tables(looks)],
     "axis_meaning": lambda looks: [Figures(*one) for one in axis_tables(looks)],
+    "explanation_stability": lambda looks: [Figures(*one) for one in stability_tables(looks)],
+    "explanation_faithfulness": lambda looks: [Figures(*one) for one in faithfulness_tables(looks)],
+    "explanation_focus": lambda looks: [Figures(*one) for one in focus_tables(looks)],
 }  # fmt: skip
 
 
@@ -198,7 +206,8 @@ def _alone(looks: Sequence[Reading]) -> Figures:
     found: dict[tuple[str | None, str], list[str]] = {}
     for place, look in enumerate(looks):
         for e in look.record.estimates:
-            if e.severity is None and e.subset == "all" and not (e.perturbation is None and e.quantity in _UNTOUCHED):
+            untouched = e.perturbation is None and (e.quantity in _UNTOUCHED or e.representation is not None)
+            if e.severity is None and e.subset == "all" and not untouched:
                 found.setdefault((e.perturbation, e.quantity), [""] * len(looks))[place] = _text(e)
     rows = [
         (f"{words(perturbation)}: {_name(quantity)}" if perturbation else _name(quantity), (tuple(texts),))

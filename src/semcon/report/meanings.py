@@ -116,6 +116,96 @@ MEANINGS = (
         "Depends on the number of steps where the output jumps, and on where the path ends. The pixels' own is the "
         "control.",
     ),
+    Meaning(
+        "rank_correlation",
+        "Spearman's correlation of the values of two maps, pixel by pixel: that of the copy, and that of the image, "
+        "carried along where the perturbation moves pixels. Both explain the class predicted on the image, with the "
+        "same random numbers. 1: the same order of importance.",
+        "Under geometry a fine-grained map loses likeness by being resampled alone; GradCAM's hardly do. Maps that "
+        "always look at the middle are alike whatever the image: read it beside the faithfulness.",
+    ),
+    Meaning(
+        "ssim",
+        "Structural similarity of the same two maps, each over its largest absolute value; Gaussian windows of 11 "
+        "pixels.",
+        "One outlying pixel scales the whole map down, and flat maps are alike.",
+    ),
+    Meaning(
+        "top_overlap",
+        "The share of the most important tenth of the pixels that two maps have in common; 0.1 by chance.",
+        "Says nothing of the other nine tenths.",
+    ),
+    Meaning(
+        "cosine",
+        "The cosine between two maps as vectors.",
+        "Maps without negative values have a high one whatever they show.",
+    ),
+    Meaning(
+        "moved",
+        "Among copies that keep their prediction, the share whose map shares less than half of the most important "
+        "tenth of the pixels with the image's: the explanation moved though the prediction did not.",
+        "Images whose copies all flip drop out, so two models are compared on different images where they flip on "
+        "different ones. What stands under the rank correlation holds here too.",
+    ),
+    Meaning(
+        "insertion_blur",
+        "The mean probability of the class while pixels are put into a blurred image, the most important ones first: "
+        "the area under the insertion curve. Likewise from a grey, black or noisy canvas.",
+        "The baseline decides: every one is unlike anything in training in its own way. Compare methods where several "
+        "baselines agree. Confident models have higher curves, so it ranks methods rather than models.",
+    ),
+    Meaning(
+        "deletion_blur",
+        "The same while pixels are blurred, the most important ones first: low where the map found what the model "
+        "goes by. Likewise with the image's mean colour, black, noise, or (ROAD) values imputed from the surroundings.",
+        "Scattered single pixels break a network whatever they show: adversarial maps score well. ROAD's imputation "
+        "hides the shape of what was taken away.",
+    ),
+    Meaning(
+        "infidelity",
+        "Squares of a quarter of the height are replaced by the image's mean colour, and the sum of the map in each "
+        "is held against how much the class's logit falls: the share of the mean squared fall that the map, at its "
+        "best scale, does not foretell. 0 is best, 1 a map that foretells nothing.",
+        "Squares are large: a map right in every pixel but blind to how they work together fares badly. The published "
+        "figure is not scaled and depends on the units of map and logit.",
+    ),
+    Meaning(
+        "max_sensitivity",
+        "The largest relative change of the map under uniform noise within 0.02 of the image, over a few draws.",
+        "Constant maps are perfect. More draws find more: compare equal budgets only.",
+    ),
+    Meaning(
+        "randomised",
+        "The rank correlation of the map with that of the same network whose weights are shuffled in every layer: near "
+        "0 for a map that depends on what was learned. Above one half a finding says so.",
+        "A map may depend on the weights and still mislead.",
+    ),
+    Meaning(
+        "mass_inside",
+        "The share of a map's positive values that lies on the object. The row \"knowing nothing\" is the object's "
+        "share of the canvas.",
+        "Large objects earn it for free, and a model may rightly use the surroundings.",
+    ),
+    Meaning(
+        "pointing_game",
+        "How often the map's largest value lies on the object.",
+        "One pixel decides; there is no tolerance around the object.",
+    ),
+    Meaning(
+        "mask_iou",
+        "Intersection over union of the object and as many pixels of the map, those with the largest values.",
+        "An object whose edge is enough for the class is not filled by any faithful map.",
+    ),
+    Meaning(
+        "gini",
+        "Gini index of the map's absolute values: 0 where all are equal, near 1 where a single pixel has everything.",
+        "Concentrated is not right. Coarse maps are smooth and so have a low one.",
+    ),
+    Meaning(
+        "entropy",
+        "Entropy of the map's absolute values as shares of their sum, over its maximum: 1 where all are equal.",
+        "As with the Gini index.",
+    ),
 )
 READING = (
     (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from semcon.core.explained import BASELINES
 from semcon.core.record import Estimate, Finding, GaugeInfo, PerturbationRecord, ProfileRow, Record
 
 QUANTITIES = {
@@ -29,6 +30,21 @@ QUANTITIES = {
     "lipschitz": "Lipschitz constant in a ball",
     "straightness": "straightness of the path",
     "path_curvature": "curvature of the path",
+    "rank_correlation": "rank correlation",
+    "ssim": "SSIM",
+    "top_overlap": "overlap of the top tenth",
+    "cosine": "cosine",
+    "moved": "moved, prediction unchanged",
+    **{f"{way}_{ground}": f"{way}, {ground}" for way in ("insertion", "deletion") for ground in BASELINES},
+    "deletion_road": "deletion, imputed (ROAD)",
+    "infidelity": "infidelity",
+    "max_sensitivity": "max-sensitivity",
+    "randomised": "rank correlation with shuffled weights",
+    "mass_inside": "mass on the object",
+    "pointing_game": "pointing game",
+    "mask_iou": "IoU with the object",
+    "gini": "Gini index",
+    "entropy": "entropy",
 }
 FAMILIES = {
     "photometric": "photometric",

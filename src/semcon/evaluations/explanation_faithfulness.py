@@ -1,0 +1,139 @@
+"""Explanation faithfulness: does what the explanation calls important matter to the model?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from semcon.core.record import Estimate, Finding
+from semcon.core.registry import file_name
+from semcon.core.summary import summarise
+from semcon.core.table import SampleTable
+from semcon.evaluating import Conclusion, Setting
+from semcon.explaining.curves import area, baseline, deletion, insertion, places
+from semcon.explaining.fidelity import Removals, infidelity, max_sensitivity
+from semcon.explaining.imputation import impute
+from semcon.explaining.likeness import rank_correlation
+from semcon.explaining.map_evaluation import MapEvaluation, Mapped
+from semcon.explaining.randomised import randomised
+from semcon.loading import Batch
+from semcon.report.numbers import number, words
+from semcon.subject import Subject
+
+SAME = 0.5
+"""A map that correlates more than this with that of shuffled weights does not depend on what was learned."""
+_BLANK = 0.1
+
+
+@dataclass(frozen=True)
+class ExplanationFaithfulness(MapEvaluation):
+    """Insertion and deletion over several baselines, ROAD, infidelity, max-sensitivity, and the weights shuffled.
+
+    `steps`: of the curves. `removals`: squares taken out for the infidelity. `draws`, `radius`: of the noise.
+    """
+
+    question: ClassVar[str] = "Does what the explanation calls important matter to the model?"
+
+    baselines: tuple[str, ...] = ("blur", "mean")
+    road: bool = False
+    steps: int = 8
+    removals: int = 16
+    draws: int = 2
+    radius: float = 0.02
+
+    @classmethod
+    def planned(cls, setting: Setting) -> Self:
+        """More baselines, steps and draws with a larger budget; ROAD from the standard one on."""
+        one = super().planned(setting)
+        if setting.budget == "fast":
+            return one
+        if setting.budget == "standard":
+            return replace(one, baselines=("blur", "mean", "noise"), road=True, steps=10, removals=32, draws=4)
+        every = ("blur", "mean", "noise", "black")
+        return replace(one, baselines=every, road=True, steps=20, removals=64, draws=10)
+
+    def passes(self, subject: Subject) -> float:
+        """Maps of the image, of noisy copies and of the shuffled network; curves and removals."""
+        maps = super().passes(subject) - 1
+        curves = (self.steps - 1) * (2 * len(self.baselines) + self.road) * len(self.explanations)
+        return 2 + maps * (2 + self.draws) + curves + len(self.baselines) + self.removals
+
+    def measure(self, subject: Subject, mapped: Mapped) -> dict[str, Tensor]:
+        """Every figure, method by method."""
+        x, target, keys = mapped.x, mapped.target, mapped.keys
+        removed = Removals.drawn(subject, x, target, keys, self.removals)
+        shuffled = randomised(subject, self.seed)
+        grounds = {kind: baseline(kind, x, keys) for kind in self.baselines}
+        found: dict[str, Tensor] = {}
+        for name, one in self.named.items():
+            maps = mapped.maps[name]
+            figures = self._curves(subject, mapped, maps, grounds)
+            figures["infidelity"] = infidelity(removed.told_by(maps), removed.drop, scaled=True)
+            figures["max_sensitivity"] = max_sensitivity(
+                one, subject, x, target, keys, maps=maps, radius=self.radius, draws=self.draws
+            )
+            if shuffled is not None:
+                figures["randomised"] = rank_correlation(maps, one(shuffled, x, target, keys))
+            found |= {f"{name}.{quantity}": values for quantity, values in figures.items()}
+        return found
+
+    def _curves(
+        self, subject: Subject, mapped: Mapped, maps: Tensor, grounds: dict[str, Tensor]
+    ) -> dict[str, Tensor]:  # fmt: skip
+        x, target = mapped.x, mapped.target
+        shares = torch.linspace(0, 1, self.steps + 1, device=x.device)
+        found: dict[str, Tensor] = {}
+        for kind, ground in grounds.items():
+            for way, curve in (("insertion", insertion), ("deletion", deletion)):
+                found[f"{way}_{kind}"] = area(curve(subject, x, target, maps, ground, shares), shares)
+        if self.road:
+            heights: list[Tensor] = []
+            for share in shares[:-1].tolist():
+                gone = places(maps) < round(share * maps[0].numel())
+                copies = impute(x, gone, mapped.keys) if share else x
+                heights.append(subject(copies).softmax(1).gather(1, target[:, None]).squeeze(1))
+            found["deletion_road"] = area(torch.stack(heights), shares[:-1])
+        return found
+
+    def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
+        """The best map by each baseline, and doubts."""
+        figures = [one for one in summarise(table, seed=self.seed) if one.subset == "all" and one.mean is not None]
+        return Conclusion(tuple(self._verdict(figures)), findings=tuple(self._findings(figures, table)))
+
+    def _verdict(self, figures: list[Estimate]) -> Iterator[str]:
+        kinds = [*self.baselines, *(["road"] if self.road else [])]
+        for kind in kinds:
+            own = {e.representation: e for e in figures if e.quantity == f"deletion_{kind}"}
+            if not own:
+                continue
+            best = min(own.values(), key=lambda e: e.mean or 0)
+            what = {"road": "imputed from their surroundings", "mean": "replaced by the image's mean colour",
+                    "blur": "blurred", "noise": "replaced by noise", "black": "blackened"}[kind]  # fmt: skip
+            yield (
+                f"With pixels {what}, the class's probability falls fastest in the order of "
+                f"{words(best.representation or '')}: {number(best.mean)} [{number(best.low)}, {number(best.high)}] on "
+                "average while all are taken away."
+            )
+
+    def _findings(self, figures: list[Estimate], table: SampleTable) -> Iterator[Finding]:
+        for one in figures:
+            if one.quantity == "randomised" and one.low is not None and one.low > SAME:
+                yield Finding(
+                    code="explanation-ignores-weights", severity="warning",
+                    message=f"the maps of {one.representation} hardly change when the network's weights are shuffled: "
+                    f"their rank correlation is {one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]",
+                    remedy="do not take them for what the model has learned; look at another explanation",
+                )  # fmt: skip
+        for one in self.explanations:
+            column = f"{file_name(type(one))}.max_sensitivity"
+            share = table.images[column].null_count() / max(1, len(table.images))
+            if share > _BLANK:
+                yield Finding(
+                    code="explanation-blank", severity="warning",
+                    message=f"{100 * share:.0f} % of the maps of {file_name(type(one))} are 0 everywhere",
+                    remedy="name another layer, as grad_cam:LAYER, or look at another explanation",
+                )  # fmt: skip

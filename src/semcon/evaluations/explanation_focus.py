@@ -1,0 +1,76 @@
+"""Explanation focus: does the explanation lie on the object, and how concentrated is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from semcon.core.explained import CHANCE
+from semcon.core.registry import file_name
+from semcon.core.summary import summarise
+from semcon.core.table import SampleTable
+from semcon.evaluating import Conclusion
+from semcon.explaining.focus import entropy, gini, mask_iou, mass_inside, pointing_game
+from semcon.explaining.map_evaluation import MapEvaluation, Mapped
+from semcon.loading import Batch
+from semcon.report.numbers import percent, words
+from semcon.subject import Subject
+
+
+@dataclass(frozen=True)
+class ExplanationFocus(MapEvaluation):
+    """Mass inside, pointing game and IoU where the data say where the object is; Gini index and entropy everywhere.
+
+    Beside them what a map earns that knows nothing: as much as the object takes of the canvas.
+    """
+
+    question: ClassVar[str] = "Does the explanation lie on the object, and how concentrated is it?"
+
+    def measure(self, subject: Subject, mapped: Mapped) -> dict[str, Tensor]:
+        """Focus and concentration, method by method."""
+        found: dict[str, Tensor] = {}
+        masks = mapped.batch.masks
+        for name, maps in mapped.maps.items():
+            if masks is not None:
+                mask = masks[:, 0].to(maps)
+                found[f"{name}.mass_inside"] = mass_inside(maps, mask)
+                found[f"{name}.pointing_game"] = pointing_game(maps, mask)
+                found[f"{name}.mask_iou"] = mask_iou(maps, mask)
+            found[f"{name}.gini"] = gini(maps)
+            found[f"{name}.entropy"] = entropy(maps)
+        if masks is not None:
+            share = masks.mean((1, 2, 3)).to(mapped.x)
+            share = share.masked_fill(share == 0, torch.nan)
+            found |= {f"{CHANCE}.mass_inside": share, f"{CHANCE}.pointing_game": share}
+            found[f"{CHANCE}.mask_iou"] = share / (2 - share)
+        return found
+
+    def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
+        """The share of the positive values inside, beside the object's share of the canvas."""
+        return Conclusion(verdict=tuple(self._verdict(table)))
+
+    def _verdict(self, table: SampleTable) -> Iterator[str]:
+        figures = {
+            one.representation: one
+            for one in summarise(table, seed=self.seed)
+            if one.quantity == "mass_inside" and one.subset == "all"
+        }
+        area = figures.get(CHANCE)
+        if area is None:
+            yield (
+                "Without masks it is only told how concentrated the maps are: Gini index and entropy. For folders, "
+                "--masks names a folder of them."
+            )
+            return
+        for one in self.explanations:
+            method = file_name(type(one))
+            inside = figures[method]
+            if inside.mean is not None:
+                yield (
+                    f"{percent(inside.mean)} [{percent(inside.low)}, {percent(inside.high)}] of what {words(method)} "
+                    f"counts in favour of the class lies on the object, which takes {percent(area.mean)} of the canvas."
+                )

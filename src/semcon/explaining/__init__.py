@@ -1,0 +1,1 @@
+"""Explanations looked at: how alike two maps are, how faithful a map is, where it looks."""

@@ -1,0 +1,173 @@
+"""The evaluations of explanations end to end: rows, estimates, the page, gates, comparisons, resuming, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch import Tensor, nn
+
+import semcon
+from semcon.core.errors import SemconError
+from semcon.datasets import Shapes
+from semcon.gate import judge, parse_rule
+from semcon.run_record import RunRecord
+
+EVERY = "explanation_stability,explanation_faithfulness,explanation_focus"
+N, SIZE = 12, 16
+
+
+class Centre(nn.Module):
+    """Class 1 is how much red there is in the middle: it looks at one patch and nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        red = x[:, 0, 6:10, 6:10].mean((1, 2)) * self.scale
+        return torch.stack([1 - red, red], 1)
+
+
+class Masked:
+    """Images whose object is the patch in the middle."""
+
+    name, source, classes = "masked", "python:Masked", ("0", "1")
+
+    def __init__(self) -> None:
+        self.pixels = np.random.default_rng(0).integers(40, 200, (N, SIZE, SIZE, 3), dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return N
+
+    def label(self, index: int) -> int:
+        return index % 2
+
+    def title(self, index: int) -> str:
+        return f"image {index}"
+
+    def identity(self, index: int) -> int:
+        return 1000 + index
+
+    def image(self, index: int) -> np.ndarray:
+        return self.pixels[index]
+
+    def mask(self, index: int) -> np.ndarray:
+        where = np.zeros((SIZE, SIZE), bool)
+        where[6:10, 6:10] = True
+        return where
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.AvgPool2d(4), nn.Flatten(),
+            nn.Linear(6 * 16, 5),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """All three on shapes, which have masks."""
+    out = tmp_path_factory.mktemp("explained") / "run"
+    return semcon.audit(network(), Shapes(limit=N, size=SIZE), mean=0.5, std=0.25, evaluate=EVERY, out=out)
+
+
+def estimates(run: RunRecord, evaluation: str, quantity: str) -> dict[str | None, float | None]:
+    found = next(one for one in run.record.evaluations if one.name == evaluation).estimates
+    return {e.representation: e.mean for e in found if e.quantity == quantity and e.subset == "all"}
+
+
+def test_a_model_that_looks_at_one_patch_has_all_its_focus_there(tmp_path: Path) -> None:
+    """Mass 1, pointing 1 for what is exact; what a map earns that knows nothing is the patch's share."""
+    record = semcon.audit(
+        Centre(), Masked(), mean=0.0, std=1.0, evaluate="explanation_focus", out=tmp_path / "run",
+        explanations="gradient,integrated_gradients,input_x_gradient",
+    )  # fmt: skip
+    inside, pointing = (estimates(record, "explanation_focus", one) for one in ("mass_inside", "pointing_game"))
+    for name in ("gradient", "integrated_gradients", "input_x_gradient"):
+        assert inside[name] is None or inside[name] == pytest.approx(1)
+        assert pointing[name] is None or pointing[name] == pytest.approx(1)
+    assert inside["gradient"] == pytest.approx(1)
+    assert inside["chance"] == pytest.approx(16 / SIZE**2)
+
+
+def test_rows_and_estimates(run: RunRecord) -> None:
+    """A likeness a row and method, means over the rows; `moved` only where the prediction stays."""
+    table = run.of("explanation_stability").samples
+    rows = table.joined()
+    column = "integrated_gradients.rank_correlation"
+    noisy = rows.filter(pl.col("perturbation") == "gaussian_noise")
+    mean = estimates(run, "explanation_stability", "rank_correlation")
+    assert set(mean) == {"grad_cam", "integrated_gradients"}
+    found = [
+        e.mean for one in run.record.evaluations for e in one.estimates
+        if (e.perturbation, e.representation, e.quantity, e.subset)
+        == ("gaussian_noise", "integrated_gradients", "rank_correlation", "all")
+    ]  # fmt: skip
+    assert found == [pytest.approx(noisy[column].mean())]
+    flipped = rows.filter(pl.col("prediction") != pl.col("clean_prediction"))
+    assert flipped["integrated_gradients.moved"].null_count() == len(flipped)
+    kept = rows.filter((pl.col("prediction") == pl.col("clean_prediction")) & pl.col(column).is_not_null())
+    assert kept["integrated_gradients.moved"].to_list() == (kept["integrated_gradients.top_overlap"] < 0.5).to_list()
+    faithful = run.of("explanation_faithfulness").samples
+    assert len(faithful.rows) == 0
+    areas = estimates(run, "explanation_faithfulness", "deletion_blur")
+    assert areas["grad_cam"] == pytest.approx(faithful.images["grad_cam.deletion_blur"].mean())
+
+
+def test_the_page_shows_a_gallery_and_tables(run: RunRecord) -> None:
+    page = (run.folder / "report.html").read_text("utf-8")
+    for text in ("Do explanations stay?", "map of x′", "knowing nothing", "area under deletion curves"):
+        assert text.lower() in page.lower(), text
+    entries = next(one for one in run.record.evaluations if one.name == "explanation_stability").explained
+    assert entries
+    assert all((run.folder / name).is_file() for one in entries for name in one.files.values())
+    assert {*entries[0].files} == {"image", "copy", "map", "copy_map", "difference"}
+
+
+def test_gates_speak_of_methods(run: RunRecord) -> None:
+    """All methods, or one by name."""
+    two, one = (judge(run.record, [parse_rule(f"mass_inside{name} < 0")]) for name in ("", "[grad_cam]"))
+    assert [result.state for result in two] == ["passed"] * 3  # both methods and knowing nothing
+    assert len(one) == 1
+    (found,) = judge(run.record, [parse_rule("rotation rank_correlation[integrated_gradients] > 1")])
+    assert found.state == "passed"
+    with pytest.raises(SemconError, match="rise"):
+        judge(run.record, [parse_rule("rotation rank_correlation[rise] > 1")])
+
+
+def test_two_runs_are_paired(run: RunRecord) -> None:
+    """A run against itself: every difference of an explanation is 0."""
+    plain = semcon.compare(run.folder, run.folder).to_json()
+    parts = {one["evaluation"]: one["estimates"] for one in (plain, *plain["others"])}
+    found = [one for name in EVERY.split(",") for one in parts[name] if one["representation"] == "grad_cam"]
+    assert {"ssim", "moved", "deletion_mean", "infidelity", "gini"} <= {one["quantity"] for one in found}
+    assert all(one["difference"] == 0 for one in found)
+
+
+def test_a_black_box_has_the_explanations_that_need_no_gradient(tmp_path: Path) -> None:
+    net = network().eval()
+
+    def box(x: Tensor) -> Tensor:
+        return net(x).detach()
+
+    data = torch.rand(6, 3, SIZE, SIZE), torch.arange(6) % 5
+    record = semcon.audit(
+        box, data, mean=0.0, std=1.0, evaluate="explanation_focus", explanations="occlusion", out=tmp_path / "run"
+    )
+    assert set(estimates(record, "explanation_focus", "gini")) == {"occlusion"}
+    with pytest.raises(SemconError, match="grad_cam needs gradients"):
+        semcon.audit(box, data, mean=0.0, std=1.0, evaluate=EVERY, explanations="grad_cam")
+
+
+def test_what_is_wrong_is_told_before_anything_is_measured() -> None:
+    data = torch.rand(4, 3, SIZE, SIZE), torch.arange(4)
+    with pytest.raises(SemconError, match=r"unknown layer '2x'.*[Dd]id you mean"):
+        semcon.audit(network(), data, mean=0.0, std=1.0, evaluate=EVERY, explanations="grad_cam:2x")
+    with pytest.raises(SemconError, match="--explanations belongs to the evaluation explanation_stability"):
+        semcon.audit(network(), data, mean=0.0, std=1.0, explanations="grad_cam")
