@@ -87,12 +87,14 @@ class Conclusion:
 class Evaluation(ABC):
     """One file each in `evaluations/`; frozen dataclasses whose fields are their settings.
 
-    `own_images`: whether its rows are of the audit's images, not of others. `needs`: what it cannot do without:
+    `own_images`: whether its rows are of the audit's images, not of others. `at_once`: whether all rows come as one
+    part, which is there or not. `needs`: what it cannot do without:
     "labels", "gradients", "masks".
     """
 
     question: ClassVar[str]
     own_images: ClassVar[bool] = True
+    at_once: ClassVar[bool] = False
     version: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
 

@@ -46,6 +46,7 @@ class AxisMeaning(Evaluation):
 
     question: ClassVar[str] = "Is what each perturbation changes free of meaning on these data?"
     needs: ClassVar[tuple[str, ...]] = ("labels",)
+    at_once: ClassVar[bool] = True
 
     axes: tuple[tuple[str, float], ...]
     seed: int = 0
@@ -70,8 +71,9 @@ class AxisMeaning(Evaluation):
         return 1.0
 
     def attempts(self) -> tuple[PerturbationRecord, ...]:
-        """One for every axis."""
-        return tuple(trial_record(trial, 1) for trial in self._trials)
+        """One for every axis; severity 0 is the image itself."""
+        found = [trial_record(trial, 1) for trial in self._trials]
+        return tuple(one.model_copy(update={"severities": (0.0, *one.severities)}) for one in found)
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

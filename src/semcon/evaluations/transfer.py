@@ -47,6 +47,7 @@ class Transfer(Evaluation):
     """
 
     own_images: ClassVar[bool] = False
+    at_once: ClassVar[bool] = True
     question: ClassVar[str] = "How well do the model's features serve another data set?"
 
     target: Target = field(repr=False)
