@@ -82,7 +82,7 @@ def test_the_target_layer_is_found() -> None:
     subject, _ = linear()
     with pytest.raises(SemconError, match="none: choose another"):
         GradCam().settled(subject)
-    assert settled(chosen(None, "fast", gradients=True), subject, asked=False) == (IntegratedGradients(),)
+    assert settled(chosen(None, "fast", gradients=True), subject, asked=False) == (IntegratedGradients(steps=8),)
     with pytest.raises(UnknownNameError, match=r"Did you mean"):
         GradCam("0.0x").settled(Subject(net, name="net", canvas=Canvas(SIZE, SIZE)))
 
