@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import semcon
+from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError
 from semcon.datasets import Arrays, Shapes
 from semcon.report.evaluations import evaluation_parts
@@ -107,6 +108,23 @@ def test_groups_are_told_apart(tmp_path: Any) -> None:
     assert [shown[name][3] for name in ("ink: own", "ink: grey")] == ["60", "60"]
     with pytest.raises(SemconError, match="needs groups: --groups"):
         audit(ByColour(), data, "group_gap")
+
+
+def test_groups_and_evaluations_without_decisions_are_compared_in_words_too(tmp_path: Any, capsys: Any) -> None:
+    """Every group has a row; a comparison with nothing to show is shown as that."""
+    data = Shapes(size=SIDE, limit=60, background=0.5)
+
+    class Five(ByColour):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat((super().forward(x), super().forward(x)[:, :2] + 0.3), dim=1)
+
+    for name in ("one", "two"):
+        semcon.audit(Five(), data, evaluate="group_gap,axis_meaning", groups="bias", out=tmp_path / name)
+    together = side_by_side([tmp_path / "one", tmp_path / "two"])
+    rows = [row.what for table in together.tables for row in table.rows if row.group == "groups"]
+    assert rows == ["bias: aligned", "bias: conflicting"]
+    together.show()
+    assert "bias: aligned" in capsys.readouterr().out
 
 
 def test_a_metric_frame_of_fairlearn_says_the_same(tmp_path: Any) -> None:

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semcon.core.difference import LEVEL, OVERALL, Difference
+from semcon.core.explained import CHANCE, OF_COPIES, OF_MAPS
 from semcon.report.numbers import DASH, decimals, number, plain, words
 from semcon.report.reading import FAMILIES, QUANTITIES
 
 MOST = 40
 FIRST, DECISIONS, CRITICAL, REPRESENTATION = "overall", "decisions", "critical", "representation"
+GROUPS, EXPLANATIONS = "groups", "explanations"
 TITLES = {
     FIRST: "Over all perturbations and by family",
+    GROUPS: "Accuracy by group of images",
+    EXPLANATIONS: "What explanations say",
     DECISIONS: "Decisions: flips and accuracy, tested",
     CRITICAL: "By how much the critical severity moved",
     REPRESENTATION: "How far the output moves",
@@ -22,6 +26,7 @@ _GROUP = {
     "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION, "flip_probability": REPRESENTATION,
     "lipschitz": REPRESENTATION, "straightness": REPRESENTATION, "path_curvature": REPRESENTATION,
     "input_curvature": REPRESENTATION, "mean_corruption_error": FIRST, "mean_flip_rate": FIRST,
+    **dict.fromkeys((*OF_COPIES, *OF_MAPS), EXPLANATIONS),
 }  # fmt: skip
 
 
@@ -125,14 +130,20 @@ def difference_table(
     shown = [
         one for one in differences
         if one.quantity in _GROUP and one.subset == "all"
-        and (one.representation is None or f"{one.representation}.{one.distance}" == primary)
+        and (one.distance is None or f"{one.representation}.{one.distance}" == primary)
+        and one.representation != CHANCE
     ]  # fmt: skip
-    clean = [one for one in shown if one.perturbation is None]
-    rest = [one for one in shown if one.perturbation is not None]
+    groups = [
+        one for one in differences
+        if one.subset.startswith("group:") and one.perturbation is None and one.quantity == "accuracy"
+    ]  # fmt: skip
+    clean = [one for one in shown if one.perturbation is None and _GROUP[one.quantity] != EXPLANATIONS]
+    rest = [one for one in shown if one not in clean]
     rest.sort(key=lambda one: -abs(one.difference or 0) if one.quantity != "critical_severity" else 0)
     first = [one for one in (*clean, *profile) if one.quantity in _GROUP]
     first.sort(key=lambda one: one.perturbation not in (None, OVERALL))
-    rows = [_row(one, FIRST) for one in first] + [_row(one, _GROUP[one.quantity]) for one in rest]
+    rows = [_row(one, FIRST) for one in first] + [_row(one, GROUPS) for one in groups]
+    rows += [_row(one, _GROUP[one.quantity]) for one in rest]
     images = max((one.samples for one in differences), default=0)
     first_name, second_name = labels
     where = f", {words(evaluation)}" if evaluation else ""
@@ -151,8 +162,14 @@ def _row(one: Difference, group: str) -> DifferenceRow:
     title = (
         "all perturbations" if name == OVERALL else FAMILIES.get(name, words(name)) if group == FIRST else words(name)
     )
+    what = f"{title}{severity}{worst}"
+    if group == EXPLANATIONS:
+        what = f"{words(one.representation or '')}{'' if one.perturbation is None else f', {what}'}"
+    if group == GROUPS:
+        what = words(one.subset.removeprefix("group:").replace("=", ": "))
+    about = one.representation if group == EXPLANATIONS else one.subset if group == GROUPS else ""
     return DifferenceRow(
-        key=f"{group}|{name}|{severity.strip()}|{one.draws}|{one.quantity}", what=f"{title}{severity}{worst}",
+        key="|".join((group, name, severity.strip(), one.draws, one.quantity, *([about] if about else []))), what=what,
         quantity=QUANTITIES.get(one.quantity, one.quantity), first=_value(one.first, one.beyond[0]),
         second=_value(one.second, one.beyond[1]), difference=_told(one),
         sign={1: "plus", -1: "minus", 0: ""}[one.sign], mean=one.difference, low=one.low, high=one.high, group=group,

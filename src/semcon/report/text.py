@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich import box
 from rich.console import Console
@@ -196,7 +197,7 @@ def _differences(console: Console, table: DifferenceTable, most: int = 12) -> Ta
         made.add_column(titles[place], overflow="fold")
     each = most if len(table.groups) == 1 else 5
     rows = [row for group in table.groups for row in group.rows[:each]]
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
+    for row, following in zip_longest(rows, rows[1:]):
         style = "bold" if row.sign else "dim"
         counts = ["" if count is None else str(count) for count in (row.beneficial, row.harmful)]
         cells = [*map(Text, (row.what, row.quantity, row.first, row.second)), Text(row.difference, style)]
