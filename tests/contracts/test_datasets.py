@@ -45,6 +45,14 @@ def parquet(root: Path) -> Make:
     return lambda limit: load("datasets", "parquet").parse(str(root / "x.parquet"), limit=limit)
 
 
+def domains(root: Path) -> Make:
+    for place, style in enumerate(("photo", "sketch")):
+        for i, (picture, label) in enumerate(zip(PICTURES, LABELS, strict=True)):
+            (root / style / f"{label}").mkdir(exist_ok=True, parents=True)
+            (root / style / f"{label}" / f"{i}.png").write_bytes(png(np.roll(picture, place)))
+    return lambda limit: load("datasets", "domains").parse(str(root), limit=limit)
+
+
 def arrays(_: Path) -> Make:
     return lambda limit: load("datasets", "arrays")(PICTURES, LABELS, limit=limit)
 
@@ -63,7 +71,7 @@ def torch_dataset(_: Path) -> Make:
     return lambda limit: load("datasets", "torch_dataset")(Listed(), limit=limit)
 
 
-CASES = {"folder": folder, "parquet": parquet, "arrays": arrays, "torch_dataset": torch_dataset}
+CASES = {"folder": folder, "domains": domains, "parquet": parquet, "arrays": arrays, "torch_dataset": torch_dataset}
 NAMES = available("datasets")
 
 
@@ -90,12 +98,11 @@ def test_every_kind_has_a_case_here() -> None:
     assert set(CASES) == {name for name in NAMES if not getattr(load("datasets", name), "builtin", False)}
 
 
-def test_text_reaches_a_kind_in_one_way() -> None:
-    """By its name alone where builtin, else by its name and text, whose form users are shown."""
+def test_text_reaches_a_kind_by_the_form_that_users_are_shown() -> None:
+    """By its name alone where builtin, as it is by default; by its name and text, such as options, where parsed."""
     for name in NAMES:
         kind = load("datasets", name)
         if hasattr(kind, "parse"):
-            assert not hasattr(kind, "builtin")
             assert kind.form.startswith(f"{name}:")
 
 
