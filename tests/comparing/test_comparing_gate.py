@@ -105,3 +105,15 @@ def test_a_critical_severity_that_went_beyond_the_ladder_can_be_judged(make):
         (result,) = difference_gate.judge(together, [difference_gate.parse(f"gaussian_noise critical_severity {rule}")])
         states[rule] = result.state
     assert states == {"< 0": "passed", "> 0.01": "failed", "< 0.2": "undecided", "> 0.5": "undecided"}
+
+
+@pytest.mark.parametrize(("ends", "state"), [((0.2, None), "failed"), ((-0.2, None), "undecided")])
+def test_a_relative_error_without_an_upper_end_can_be_judged(together, ends, state):
+    """1.5 [1.2, not known] is above 1."""
+    ratio = difference(perturbation="all", severity=None, quantity="mean_corruption_error", statistic="ratio",
+                       first=1.0, second=1.5, difference=0.5, low=ends[0], high=ends[1])  # fmt: skip
+    pair = dataclasses.replace(together.comparisons[0], overall=(ratio,))
+    (result,) = difference_gate.judge(
+        dataclasses.replace(together, comparisons=(pair,)), [difference_gate.parse("mean_corruption_error > 1")]
+    )
+    assert result.state == state

@@ -83,8 +83,8 @@ def _judged(comparison: Comparison, rule: Rule, one: Difference) -> RuleResult:
             -math.inf if one.low is None else one.low, math.inf if one.high is None else one.high,
         )  # fmt: skip
         return verdict_on(run, rule, name, open_ended, _advice(one, rule.threshold))
-    if one.quantity in RELATIVE and one.low is not None and one.high is not None:
-        ratios = (one.second or 0.0, 1 + one.low, 1 + one.high)  # rules speak of the ratio: above 1 is worse
+    if one.quantity in RELATIVE and one.second is not None:  # rules speak of the ratio: above 1 is worse
+        ratios = (one.second, 0.0 if one.low is None else 1 + one.low, math.inf if one.high is None else 1 + one.high)
         return verdict_on(f"{second} over {first}", rule, rule.text, ratios, f"on {one.samples} images")
     if one.difference is None or one.low is None or one.high is None:
         return undefined(run, name, one.reason or "the interval is not known")

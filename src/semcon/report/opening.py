@@ -51,12 +51,12 @@ def evaluation_opening(
 
 
 def _ratio(one: Difference) -> str:
-    """`0.8 [0.7, 0.9] of the first's`, and what is left out of it."""
+    """`0.8 [0.7, 0.9] of the first's`, and what is left out of it or not known."""
     if one.second is None:
         return f"not known: {one.reason}"
     low, high = (None if end is None else 1 + end for end in (one.low, one.high))
-    without = f", without those that have none: {one.reason}" if one.reason else ""
-    return f"{number(one.second)} {interval(low, high, one.second)} of the first's{without}"
+    told = f"{number(one.second)} {interval(low, high, one.second)} of the first's"
+    return f"{told} ({one.reason})" if one.reason else told
 
 
 def _smoother(one: Difference) -> str:
