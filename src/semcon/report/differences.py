@@ -150,7 +150,7 @@ def difference_table(
     return DifferenceTable(
         title=f"{second_name} minus {first_name}{where}", first=first_name, second=second_name, rows=tuple(rows),
         caption=f"{second_name} minus {first_name}{where}, {images} images",
-        left_out=", ".join(left_out), opening=opening,
+        left_out="; ".join(left_out), opening=opening,
         evaluation=evaluation, folded=folded,
     )  # fmt: skip
 
