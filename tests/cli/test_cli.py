@@ -275,7 +275,7 @@ BAD = [
     (["--classes", "missing.txt"], "cannot read the class file"),
     (["--fail-if", "hue flip"], "cannot read the rule"),
     (["--fail-on", "nonsense"], "unknown finding code 'nonsense'"),
-    (["--perturb", "hue", "--fail-if", "gamma flip > 1"], "this run has no"),
+    (["--perturb", "hue", "--fail-if", "gamma flip > 1"], "in this run there is no"),
     (["--perturb", "hue:0.1", "--fail-if", "hue:0.2 flip > 1"], "hue is measured at 0.1"),
     (["--perturb", "hue", "--fail-if", "hue worst flip > 1"], "it has no worst cases (--worst search"),
     (["--perturb", "hue", "--fail-if", "hue critical_severity < 1"], "no critical severities (--budget standard"),
@@ -720,6 +720,9 @@ def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):
     ("smoothness", "brightness straightness[layer4.l2] > 2", "layer4.l2"),
     ("continuity,shortcut", "brightness worst flip > 0.5", "no worst cases"),
     ("continuity,shortcut", "brightness critical_severity < 0.1", "no critical severities"),
+    ("corruption", "fog flip_probability > 0", "told along sequences of frames: none"),
+    ("smoothness", "brightness critical_severity < 0.1", "no critical severities"),
+    ("axis_meaning", "hue accuracy < 0.1", "under hue it has factor_lift, factor_changed"),
     ("adversarial", "pgd_linf worst accuracy < 0", None), ("shortcut", "brightness flip > 0.5", "unknown perturbation"),
 ])  # fmt: skip
 def test_rules_on_what_no_evaluation_measures_are_refused_beforehand(place, run, tmp_path, evaluations, rule, told):

@@ -61,7 +61,8 @@ def test_every_side_is_judged_against_the_first(make):
         ("gaussian_noise:0.07 flip > 0", SemconError, "at 0.05, 0.1"),
         ("gaussian_noise worst flip > 0", SemconError, "speaks of nothing that both have"),
         ("gaussian_noise relative_change[layer9.l2] > 0", UnknownNameError, "layer9.l2"),
-        ("flip > 0", SemconError, "without a perturbation there is accuracy"),
+        ("flip > 0", SemconError, "name a perturbation, such as 'gaussian_noise flip > 0'"),
+        ("mean_flip_rate > 1", SemconError, "needs the evaluation corruption with --budget standard of both"),
     ],
 )
 def test_rules_that_speak_of_nothing_are_refused(together, rule, error, words):

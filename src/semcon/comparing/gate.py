@@ -18,7 +18,8 @@ from semcon.gate import (
     Rule,
     RuleResult,
     check_draws,
-    check_names,
+    check_rules,
+    measured,
     parse_rule,
     rule_name,
     speaks_of,
@@ -58,18 +59,22 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
     if every:
         return every
     check_draws(rule, (one for part in comparison.every for one in part.differences))
-    families = {one.perturbation for one in comparison.profile if one.perturbation}
+    if rule.quantity in RELATIVE:
+        needed = "the evaluation corruption" + (" with --budget standard" if rule.quantity == "mean_flip_rate" else "")
+        raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: it needs {needed} of both")
+    families = sorted({one.perturbation for part in comparison.every for one in part.profile if one.perturbation})
+    both = [measured(part.first.first.record).shared(measured(part.second.first.record)) for part in comparison.every]
+    check_rules([rule], both, families=families, whose="that both have")
     about = next(
         (part for part in comparison.every if any(one.perturbation == rule.perturbation for one in part.differences)),
         comparison,
     )
-    check_names([side.first.record for side in (about.first, about.second)], rule, sorted(families))
     whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
     there = [one for one in (*about.differences, *about.profile)
              if one.perturbation == rule.perturbation and one.subset == "all"
              and one.representation in (None, primary.partition(".")[0])]  # fmt: skip
-    measured = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)
-    at = f", at {', '.join(measured)}" if measured else ""
+    sizes = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)
+    at = f", at {', '.join(sizes)}" if sizes else ""
     has = ", ".join(sorted({one.quantity for one in there})) or "nothing"
     raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: {whose} there is {has}{at}")
 
