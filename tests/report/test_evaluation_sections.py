@@ -84,6 +84,54 @@ def test_what_the_first_run_has_not_is_shown_too():
     ]
 
 
+def test_levels_of_all_runs_stand_in_one_table():
+    """A run at levels 1 and 5, and one at another canvas at levels 1, 2, 5 that has snow as well."""
+    one = with_evaluation("corruption", [used("fog", 1, 5, unit=LEVEL), used("gaussian_noise", 0.04, 0.1)], [
+        accuracy("fog", 5.0, 0.5), accuracy("gaussian_noise", 0.1, 0.625),
+    ])  # fmt: skip
+    two = with_evaluation("corruption", [used(name, 1, 2, 5, unit=LEVEL) for name in ("fog", "snow")]
+                          + [used("gaussian_noise", 0.08, 0.12, 0.18)], [
+        accuracy("fog", 2.0, 0.25), accuracy("snow", 2.0, 0.75), accuracy("gaussian_noise", 0.18, 0.375),
+    ])  # fmt: skip
+    (part,) = evaluation_parts(readings([(one, Path()), (two, Path())]))
+    (table,) = part.tables
+    assert table.header == ("", "1", "2", "5")
+    found = {name: [[text.split(" ")[0] for text in cell] for cell in cells] for name, cells in table.rows}
+    assert found == {
+        "fog": [["", ""], ["", "0.250"], ["0.500", ""]],
+        "gaussian noise": [["", ""], ["", ""], ["0.625", "0.375"]],
+        "snow": [["", ""], ["", "0.750"], ["", ""]],
+    }
+
+
+def test_where_one_run_has_no_labels_the_other_keeps_its_accuracy():
+    one = with_evaluation("corruption", [used("fog", 1, unit=LEVEL)], [
+        accuracy("fog", 1.0, 0.5), accuracy("fog", 1.0, 0.25, quantity="flip"),
+    ])  # fmt: skip
+    two = with_evaluation("corruption", [used("fog", 1, unit=LEVEL)], [accuracy("fog", 1.0, 0.75, quantity="flip")])
+    two = two.model_copy(update={"data": two.data.model_copy(update={"labelled": False})})
+    (part,) = evaluation_parts(readings([(one, Path()), (two, Path())]))
+    found = [[text.split(" ")[0] for text in table.rows[0][1][0]] for table in part.tables]
+    assert found == [["0.500", ""], ["0.250", "0.750"]]
+
+
+def test_what_only_a_later_run_tried_has_a_row_in_every_table():
+    """Properties, axes, maps: the first run's order, then the rest."""
+    for name, quantity in (("bias_search", "follows"), ("axis_meaning", "factor_lift")):
+        one = with_evaluation(name, [used("hue", 1)], [accuracy("hue", 1.0, 0.5, quantity=quantity)])
+        two = with_evaluation(name, [used("hue", 1), used("contrast", 1)], [
+            accuracy("contrast", 1.0, 0.75, quantity=quantity), accuracy("hue", 1.0, 0.25, quantity=quantity),
+        ])  # fmt: skip
+        (part,) = evaluation_parts(readings([(one, Path()), (two, Path())]))
+        assert [row.split(" ")[0] for row, _ in part.tables[0].rows] == ["hue", "contrast"]
+    maps = [accuracy(p, 1.0, 0.5, quantity="ssim").model_copy(update={"representation": "grad_cam"})
+            for p in ("hue", "contrast")]  # fmt: skip
+    one = with_evaluation("explanation_stability", [used("hue", 1)], maps[:1])
+    two = with_evaluation("explanation_stability", [used("hue", 1), used("contrast", 1)], maps)
+    (part,) = evaluation_parts(readings([(one, Path()), (two, Path())]))
+    assert {row for row, _ in part.tables[0].rows} == {"hue 1", "contrast 1"}
+
+
 def test_the_csv_has_every_estimate_of_all_images():
     rows = evaluation_rows(
         readings([(with_evaluation("corruption", [used("fog", 1)], [accuracy("fog", 1.0, 0.5)]), Path())])
