@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from report.synthetic import record
+from semcon.core.difference import Difference
 from semcon.core.record import Estimate, EvaluationRecord, MapRecord, PerturbationRecord, Record
 from semcon.report.evaluations import HEADER, evaluation_parts, evaluation_rows
 from semcon.report.html import render
+from semcon.report.opening import evaluation_opening
 from semcon.report.reading import readings
 
 EVIL = "<script>alert(1)</script>"
@@ -158,9 +161,36 @@ def test_without_continuity_there_is_no_profile_and_no_gallery():
     evaluated = with_evaluation("corruption", [used("fog", 1)], [accuracy("fog", 1.0, 0.5)])
     alone = evaluated.model_copy(update={
         "settings": evaluated.settings.model_copy(update={"perturbations": ()}), "profile": (), "gallery": (),
-        "verdict": (),
+        "verdict": (), "estimates": tuple(one for one in evaluated.estimates if one.perturbation is None),
     })  # fmt: skip
     page = render(readings([(alone, Path())]))
     assert 'id="corruption"' in page
     for gone in ("profile", "gallery", "curves"):
         assert f'id="{gone}"' not in page
+    for unspoken in (
+        "<summary>Profile<",
+        "<summary>Random and worst<",
+        "<summary>Better, worse and p<",
+        "Perturbations and their severities",
+    ):
+        assert unspoken not in page, unspoken
+        assert unspoken in render(readings([(record(), Path()), (record(), Path())])), unspoken
+
+
+def test_a_critical_severity_is_told_in_words_that_are_true_of_draws_and_of_attacks():
+    """No attack is drawn and no wrong image flips: a share of the images has none."""
+    median = accuracy("pgd_linf", None, 4.0, quantity="critical_severity").model_copy(update={"censored": 0.25})
+    one = with_evaluation("adversarial", [used("pgd_linf", 2, 8)], [accuracy("pgd_linf", 2.0, 0.5, "worst"), median])
+    (part,) = evaluation_parts(readings([(one, Path())]))
+    ((_, _, sentence),) = part.curves[0].cards[0].critical
+    assert sentence == "critical severity 4.00 [3.99, 4.01]; none for 25 % of the images"
+
+
+def test_sizes_are_written_as_they_were_given():
+    """32, as in every table; not 32.0."""
+    change = Difference("pgd_l2", 32.0, "worst", None, None, "accuracy", "all", "mean", 0.5, 0.75, 0.25, 0.1, 0.4, 50)
+    slope = replace(change, perturbation="l2", quantity="lipschitz", statistic="median")
+    (attacked,) = evaluation_opening("adversarial", [change], [])
+    assert "under pgd l2 at 32 changed by" in attacked
+    (smooth,) = evaluation_opening("smoothness", [slope], [])
+    assert "within 32/255 went from" in smooth

@@ -237,7 +237,7 @@ def _difference(
     reason = None
     if not np.isfinite(value):
         whose = " and ".join(name for name, end in zip(("first", "second"), ends, strict=True) if np.isfinite(end))
-        reason = f"the median of the {whose} lies beyond the ladder: more than half of its images never flip on it"
+        reason = f"the median of the {whose} lies beyond the ladder: more than half of its images have none on it"
     return Difference(
         *key, first=_known(one.mean.values[row]), second=_known(two.mean.values[row]), difference=_known(value),
         low=_known(low), high=_known(high), samples=int(min(one.mean.samples[row], two.mean.samples[row])),

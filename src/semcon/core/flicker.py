@@ -20,9 +20,9 @@ ANEW = "draw"  # the method of a sequence whose frames do not follow from each o
 def flicker(table: SampleTable, numbers: Integers, images: Images, perturbation: str) -> Iterator[Figures]:
     """The flip probability under one perturbation, whose rows `numbers` are; nothing where there is no sequence.
 
-    Drawn anew for every frame, as the column `method` says: the share of frames predicted otherwise than the first, which is untouched; else
-    the share of frames predicted otherwise than the frame before. Source: Hendrycks and Dietterich, arXiv 1903.12261,
-    section 4.2.
+    Drawn anew for every frame, as the column `method` says: the share of frames predicted otherwise than the first,
+    which is untouched; else the share of frames predicted otherwise than the frame before. Source: Hendrycks and
+    Dietterich, arXiv 1903.12261, section 4.2.
     """
     kinds = table.rows["draws"].gather(numbers)
     rows = table.rows.select("position", "draw", "method", "prediction")[numbers[(kinds == "sequence").to_numpy()]]

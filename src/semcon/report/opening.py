@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semcon.core.difference import LEVEL, Difference
-from semcon.report.numbers import counted, decimals, interval, number, words
+from semcon.report.numbers import counted, decimals, interval, number, plain, words
 from semcon.report.text import visible
 
 _ATTACKS = ("pgd_linf", "square_linf", "pgd_l2")
@@ -44,8 +44,8 @@ def evaluation_opening(
     searched = _searched(differences)
     if searched is not None:
         told.append(
-            f"{name}: accuracy under {words(searched.perturbation or '')} at {number(searched.severity)} changed by "
-            f"{_points(searched)}."
+            f"{name}: accuracy under {words(searched.perturbation or '')} at {plain(searched.severity or 0)} "
+            f"changed by {_points(searched)}."
         )
     return tuple(told)
 
@@ -64,7 +64,7 @@ def _smoother(one: Difference) -> str:
     title = {"input_curvature": "the loss's curvature", "lipschitz": "the Lipschitz constant"}.get(one.quantity)
     if title is None or one.subset != "all" or one.difference is None:
         return ""
-    where = "" if one.severity is None else f" within {number(one.severity)}/255"
+    where = "" if one.severity is None else f" within {plain(one.severity)}/255"
     chance = "" if one.sign else "; chance could explain that"
     return f"{title}{where} went from {number(one.first)} to {number(one.second)} ({_signed(one, 1, '')}){chance}"
 
