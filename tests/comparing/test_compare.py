@@ -15,6 +15,7 @@ from semcon.comparing.compare import compare, side_by_side
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError
 from semcon.core.record import Finding, SearchRecord, TrainingRecord
+from semcon.core.table import SampleTable
 from semcon.report.opening import opening
 
 
@@ -180,6 +181,15 @@ def test_an_evaluation_that_differs_is_left_out_with_the_reason(make):
         assert comparison.not_made == (why,)
         assert comparison.others == ()
         assert [one.difference for one in comparison.differences] == [one.difference for one in plain]
+
+
+def test_every_table_is_read_once(make, monkeypatch):
+    sides, read = [evaluated(make("a")), evaluated(make("b", OTHER))], []
+    load = SampleTable.load
+    monkeypatch.setattr(SampleTable, "load", lambda path: read.append(path) or load(path))
+    fresh = [dataclasses.replace(side) for side in sides]
+    side_by_side(fresh).to_json()
+    assert len(read) == len(set(read)) == 4
 
 
 def test_seeds_that_made_one_evaluation_otherwise_are_compared_in_the_others(make, tmp_path):
