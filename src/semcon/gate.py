@@ -17,20 +17,12 @@ from typing import Literal
 
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.core.explained import OF_COPIES, OF_MAPS
-from semcon.core.flicker import QUANTITY as FLIP_PROBABILITY
 from semcon.core.measured import Measured
+from semcon.core.quantities import FLIP_PROBABILITY, QUANTITIES, RELATIVE, UNTOUCHED
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
 from semcon.report.numbers import counted
 
-QUANTITIES = (
-    "accuracy", "accuracy_gap", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity",
-    "discontinuity", "factor_changed", "factor_lift", "flip", "flip_gap", "flip_probability", "follows",
-    "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz", "mean_corruption_error", "mean_flip_rate",
-    "path_curvature", "relative_change", "relative_change_gap", "straightness", "within_class_change", *OF_COPIES,
-    *OF_MAPS,
-)  # fmt: skip
 ATTEMPTS = (
     "autoattack_linf", "background_of_another", "brightness_of_another", "color_jitter_attack", "colour_of_another",
     "contrast_of_another", "few_shot", "fgsm_linf", "fine_tuning", "fourier_noise", "knn", "linear_probe", "pgd_l2",
@@ -62,12 +54,6 @@ DOUBTS = (
     "transfer-from-logits",
 )
 """The codes of findings that evaluations make."""
-RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
-UNTOUCHED = (
-    "accuracy", "accuracy_gap", "flip_gap", "gradient_norm", "input_curvature", "relative_change_gap", *RELATIVE,
-    *OF_MAPS,
-)  # fmt: skip
-"""Told without a perturbation."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip

@@ -6,7 +6,9 @@ import pytest
 
 from semcon.core.errors import SemconError
 from semcon.core.measured import Measured
+from semcon.core.quantities import QUANTITIES, RELATIVE, UNTOUCHED
 from semcon.gate import check_rules, parse_rule
+from semcon.report import reading
 
 FRAMES = Measured({"fog": (1.0, 3.0)}, ("logits.l2",), worst=False, critical=False, sequences=("hue", "fog"))
 
@@ -30,3 +32,9 @@ def test_sequences_have_their_own_figure(rule, why):
         return
     with pytest.raises(SemconError, match=why):
         check_rules([parse_rule(rule)], [FRAMES])
+
+
+def test_every_figure_has_a_name_for_people():
+    """Reports and gates speak of the same figures."""
+    assert set(QUANTITIES) >= {*UNTOUCHED, *RELATIVE}
+    assert set(reading.QUANTITIES) <= set(QUANTITIES)

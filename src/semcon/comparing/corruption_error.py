@@ -16,13 +16,12 @@ import numpy.typing as npt
 from semcon.core.bootstrap import percentiles
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.figures import Figures, Key
-from semcon.core.flicker import QUANTITY as FLIPS
 from semcon.core.intervals import Z
+from semcon.core.quantities import FLIP_PROBABILITY, MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE
 from semcon.core.seeds import seed_reach, widened
 from semcon.report.numbers import words
 
 Floats = npt.NDArray[np.float64]
-MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE = "mean_corruption_error", "mean_flip_rate"
 LEFT_OUT = ("speckle_noise", "corruption_gaussian_blur", "spatter", "saturate")  # the four extra ones are not in mCE
 
 
@@ -53,7 +52,7 @@ def _errors(run: Figures) -> _Sums:
 
 
 def _flips(run: Figures) -> _Sums:
-    return _sums(run, lambda key: key.quantity == FLIPS, lambda v: v)
+    return _sums(run, lambda key: key.quantity == FLIP_PROBABILITY, lambda v: v)
 
 
 def _sums(run: Figures, wanted: Callable[[Key], bool], turned: Callable[[Floats], Floats]) -> _Sums:

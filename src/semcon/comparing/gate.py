@@ -13,8 +13,8 @@ from dataclasses import replace
 from semcon.comparing.compare import Comparison, SideBySide
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
+from semcon.core.quantities import MEAN_FLIP_RATE, RELATIVE
 from semcon.gate import (
-    RELATIVE,
     Rule,
     RuleResult,
     check_draws,
@@ -60,7 +60,7 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
         return every
     check_draws(rule, (one for part in comparison.every for one in part.differences))
     if rule.quantity in RELATIVE:
-        needed = "the evaluation corruption" + (" with --budget standard" if rule.quantity == "mean_flip_rate" else "")
+        needed = "the evaluation corruption" + (" with --budget standard" if rule.quantity == MEAN_FLIP_RATE else "")
         raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: it needs {needed} of both")
     families = sorted({one.perturbation for part in comparison.every for one in part.profile if one.perturbation})
     both = [measured(part.first.first.record).shared(measured(part.second.first.record)) for part in comparison.every]

@@ -28,7 +28,6 @@ _TITLES = {
 }  # fmt: skip
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
 _LISTENING = ("frequency", "shortcut")
-_UNTOUCHED = ("accuracy",)
 HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "representation", "quantity", "mean", "low", "high")
 
 
@@ -223,7 +222,7 @@ def _alone(looks: Sequence[Reading]) -> Figures:
     found: dict[tuple[str | None, str], list[str]] = {}
     for place, look in enumerate(looks):
         for e in look.record.estimates:
-            untouched = e.perturbation is None and (e.quantity in _UNTOUCHED or e.representation is not None)
+            untouched = e.perturbation is None and (e.quantity == "accuracy" or e.representation is not None)
             if e.severity is None and e.subset == "all" and not untouched:
                 found.setdefault((e.perturbation, e.quantity), [""] * len(looks))[place] = _text(e)
     rows = [

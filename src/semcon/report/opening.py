@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semcon.core.difference import LEVEL, Difference
+from semcon.core.quantities import MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE
 from semcon.report.numbers import counted, decimals, interval, number, plain, words
 from semcon.report.text import visible
 
 _ATTACKS = ("pgd_linf", "square_linf", "pgd_l2")
-_RATIOS = {"mean_corruption_error": "mean corruption error", "mean_flip_rate": "mean flip rate along sequences"}
+_RATIOS = {MEAN_CORRUPTION_ERROR: "mean corruption error", MEAN_FLIP_RATE: "mean flip rate along sequences"}
 
 
 def opening(
