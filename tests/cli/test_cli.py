@@ -673,6 +673,14 @@ def test_an_evaluation_without_continuity(place, run, tmp_path):
     assert [e.quantity for e in record.estimates if e.subset == "all"] == ["accuracy"]
 
 
+def test_evaluations_are_one_list_or_several_flags(place, run, tmp_path):
+    for name, asked in (("one", ("--evaluate", "shortcut,frequency")),
+                        ("two", ("--evaluate", "shortcut", "--evaluate", "frequency"))):  # fmt: skip
+        code, _, err = run("audit", place.model, place.data, *asked, "--limit", 6, "--out", tmp_path / name)
+        assert code == 0, err
+        assert RunRecord.load(tmp_path / name).evaluations == ("shortcut", "frequency")
+
+
 @pytest.mark.parametrize(("names", "told"), [
     ("corrupton", "Did you mean corruption"), ("corruption,corruption", "given twice"), ("none", "at least one"),
 ])  # fmt: skip
