@@ -55,11 +55,11 @@ def test_every_side_is_judged_against_the_first(make):
 @pytest.mark.parametrize(
     ("rule", "error", "words"),
     [
-        ("hue flip > 0", UnknownNameError, "hue"),
+        ("hue flip > 0", UnknownNameError, "in both runs there is no 'hue'"),
         ("geometry flip > 0", UnknownNameError, "geometry"),
         ("gausian_noise flip > 0", UnknownNameError, "Did you mean gaussian_noise"),
         ("gaussian_noise:0.07 flip > 0", SemconError, "at 0.05, 0.1"),
-        ("gaussian_noise worst flip > 0", SemconError, "speaks of nothing that both have"),
+        ("gaussian_noise worst flip > 0", SemconError, "speaks of nothing in both runs: it has no worst cases"),
         ("gaussian_noise relative_change[layer9.l2] > 0", UnknownNameError, "layer9.l2"),
         ("flip > 0", SemconError, "name a perturbation, such as 'gaussian_noise flip > 0'"),
         ("mean_flip_rate > 1", SemconError, "needs the evaluation corruption with --budget standard of both"),

@@ -64,7 +64,7 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
         raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: it needs {needed} of both")
     families = sorted({one.perturbation for part in comparison.every for one in part.profile if one.perturbation})
     both = [measured(part.first.first.record).shared(measured(part.second.first.record)) for part in comparison.every]
-    check_rules([rule], both, families=families, whose="that both have")
+    check_rules([rule], both, families=families, whose="in both runs")
     about = next(
         (part for part in comparison.every if any(one.perturbation == rule.perturbation for one in part.differences)),
         comparison,
