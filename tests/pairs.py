@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 import clouds
 from semcon.core.profile import profile
-from semcon.core.record import GalleryEntry, Record, write_record
+from semcon.core.record import EvaluationRecord, GalleryEntry, Record, write_record
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.run_record import RunRecord
@@ -82,3 +83,16 @@ def pictured(run: RunRecord, positions: Sequence[int], severity: float = 0.05, t
             confidence_copy=0.8, files=files,
         ))  # fmt: skip
     return finished(run, entries)
+
+
+def evaluated(run: RunRecord, name: str = "shortcut", seed: int = 0, ladder: Sequence[float] = LADDER) -> RunRecord:
+    """The run with another evaluation beside continuity, of the same rows; `seed`: of its own settings."""
+    run.samples.save(run.folder / f"{name}.parquet")
+    settings = run.record.settings
+    (noise,) = settings.perturbations
+    one = EvaluationRecord(
+        name=name, question="?", version=1, seconds=1.0, settings={"version": 1, "seed": seed}, gauges=settings.gauges,
+        perturbations=(noise.model_copy(update={"severities": tuple(ladder)}),), inert=(), verdict=(),
+        estimates=tuple(summarise(run.samples)),
+    )  # fmt: skip
+    return replace(run, record=run.record.model_copy(update={"evaluations": (*run.record.evaluations, one)}))

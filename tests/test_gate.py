@@ -109,7 +109,7 @@ def test_a_rule_that_cannot_be_read_says_why(rule, error, words):
     [
         ("gaussian_noise:0.07 flip > 0.2", "is measured at 0.05, 0.1"),
         ("gaussian_noise:0.05 worst flip > 0.2", "no worst cases"),
-        ("hue flip > 0.2", "this run has no"),
+        ("hue flip > 0.2", "in this run there is no"),
         ("gaussian_noise relative_change[layer9.l2] > 1", "gauge"),
         ("flip > 0.2", "name a perturbation, such as 'gaussian_noise flip > 0.2'"),
         ("gaussian_noise:0.05 gradient_norm > 1", "under gaussian_noise it has"),

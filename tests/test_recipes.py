@@ -43,3 +43,9 @@ def test_numbers_that_are_none(given: Any, words: str) -> None:
     """Oracle of the last: ImageNet's mean, written both ways."""
     with pytest.raises(SemconError, match=words):
         numbers(given, "mean")
+
+
+def test_an_evaluation_that_needs_what_is_not_there_is_refused_by_name():
+    """Images without labels: what the evaluation's own `needs` says, before anything is measured."""
+    with pytest.raises(SemconError, match="evaluation axis_meaning needs labels, and the data have none"):
+        semcon.audit(nn.Flatten(), torch.rand(12, 3, 8, 8), mean=0.0, std=1.0, evaluate="axis_meaning")

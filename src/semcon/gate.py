@@ -17,19 +17,12 @@ from typing import Literal
 
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.core.explained import OF_COPIES, OF_MAPS
 from semcon.core.measured import Measured
+from semcon.core.quantities import FLIP_PROBABILITY, QUANTITIES, RELATIVE, UNTOUCHED
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
 from semcon.report.numbers import counted
 
-QUANTITIES = (
-    "accuracy", "accuracy_gap", "accuracy_kept", "any_nearer_20", "change", "confidence_drop", "critical_severity",
-    "discontinuity", "factor_changed", "factor_lift", "flip", "flip_gap", "flip_probability", "follows",
-    "gradient_norm", "input_curvature", "lipschitz", "local_lipschitz", "mean_corruption_error", "mean_flip_rate",
-    "path_curvature", "relative_change", "relative_change_gap", "straightness", "within_class_change", *OF_COPIES,
-    *OF_MAPS,
-)  # fmt: skip
 ATTEMPTS = (
     "autoattack_linf", "background_of_another", "brightness_of_another", "color_jitter_attack", "colour_of_another",
     "contrast_of_another", "few_shot", "fgsm_linf", "fine_tuning", "fourier_noise", "knn", "linear_probe", "pgd_l2",
@@ -61,12 +54,6 @@ DOUBTS = (
     "transfer-from-logits",
 )
 """The codes of findings that evaluations make."""
-RELATIVE = ("mean_corruption_error", "mean_flip_rate")  # of one model over another's: in comparisons only
-UNTOUCHED = (
-    "accuracy", "accuracy_gap", "flip_gap", "gradient_norm", "input_curvature", "relative_change_gap", *RELATIVE,
-    *OF_MAPS,
-)  # fmt: skip
-"""Told without a perturbation."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
@@ -130,21 +117,26 @@ def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
     )  # fmt: skip
 
 
-def check_rules(rules: Sequence[Rule], measured: Sequence[Measured]) -> None:
-    """Errors: `SemconError` for a rule that speaks of nothing in any of these evaluations."""
+def check_rules(
+    rules: Sequence[Rule], measured: Sequence[Measured], *, families: Sequence[str] = (), whose: str = "in this run"
+) -> None:
+    """Errors: `SemconError` for a rule that speaks of nothing in any of these evaluations.
+
+    `families`: what may stand in the place of a perturbation; `whose`: where there is nothing.
+    """
     for rule in rules:
         name = rule.perturbation
-        about = [one for one in measured if name is None or name in one.severities]
+        about = [one for one in measured if name is None or name in one.names or name in families]
         if not about:
-            known = [known for one in measured for known in one.severities]
-            raise UnknownNameError(f"perturbation in the rule {rule.text!r}: this run has no", name or "", known)
+            known = [*(known for one in measured for known in one.names), *families]
+            raise UnknownNameError(f"perturbation in the rule {rule.text!r}: {whose} there is no", name or "", known)
         seen = [one for one in about if rule.gauge is None or rule.gauge in one.gauges]
         if not seen:
             known = [gauge for one in about for gauge in one.gauges]
             raise UnknownNameError(f"gauge in the rule {rule.text!r}", rule.gauge or "", known)
-        missing = [_missing(rule, one) for one in seen]
+        missing = [None if name in families else _missing(rule, one) for one in seen]
         if all(missing):
-            raise SemconError(f"the rule {rule.text!r} speaks of nothing in this run: {missing[0]}")
+            raise SemconError(f"the rule {rule.text!r} speaks of nothing {whose}: {missing[0]}")
 
 
 def _missing(rule: Rule, one: Measured) -> str | None:
@@ -155,17 +147,27 @@ def _missing(rule: Rule, one: Measured) -> str | None:
         return "it has no worst cases (--worst search measures them)"
     if rule.quantity == "critical_severity" and not one.critical:
         return "it has no critical severities (--budget standard measures them)"
-    if rule.perturbation is None and rule.quantity not in UNTOUCHED:
-        return f"name a perturbation, such as '{next(iter(one.severities), 'brightness')} {rule.text}'"
-    severities = one.severities.get(rule.perturbation or "", ())
+    if rule.perturbation is None:
+        example = f"{next(iter(one.names), 'brightness')} {rule.text}"
+        return None if rule.quantity in UNTOUCHED else f"name a perturbation, such as '{example}'"
+    if rule.quantity == FLIP_PROBABILITY or not one.severities.get(rule.perturbation):
+        return _missing_frames(rule, one)
+    if one.quantities is not None and rule.quantity not in one.quantities:
+        return f"under {rule.perturbation} it has {', '.join(one.quantities)}"
+    severities = one.severities[rule.perturbation]
     if rule.severity is not None and not any(_at(severity, rule.severity) for severity in severities):
-        at = (
-            f"at {', '.join(f'{severity:g}' for severity in severities)}"
-            if severities
-            else "along a sequence of frames"
-        )
-        return f"{rule.perturbation} is measured {at}"
+        return f"{rule.perturbation} is measured at {', '.join(f'{severity:g}' for severity in severities)}"
     return None
+
+
+def _missing_frames(rule: Rule, one: Measured) -> str | None:
+    """The same of what is told, or is all that is told, along frames."""
+    if rule.perturbation not in one.sequences:
+        frames = ", ".join(one.sequences) or "none (corruption has some with --budget standard)"
+        return f"{FLIP_PROBABILITY} is told along sequences of frames: {frames}"
+    if rule.quantity != FLIP_PROBABILITY:
+        return f"{rule.perturbation} is measured along a sequence of frames: it has {FLIP_PROBABILITY}"
+    return None if rule.severity is None else f"{rule.perturbation} is measured along a sequence of frames"
 
 
 def check_codes(codes: Sequence[str]) -> None:
@@ -213,9 +215,7 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
     figures = record.figures()
     found = [estimate for estimate in figures if speaks_of(rule, estimate, record.settings.primary)]
     if not found:
-        check_rules(
-            [rule], [_measured(record), *(_measured(record.evaluation(one.name)) for one in record.evaluations)]
-        )
+        check_rules([rule], [measured(record), *(measured(record.evaluation(one.name)) for one in record.evaluations)])
         there = {e.quantity for e in figures if e.perturbation == rule.perturbation}
         check_draws(rule, figures)
         whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
@@ -232,15 +232,16 @@ def check_draws(rule: Rule, figures: Iterable[Estimate | Difference]) -> None:
         raise SemconError(f"the rule {rule.text!r} speaks of random draws, and there is the worst case: {worst}")
 
 
-def _measured(record: Record) -> Measured:
+def measured(record: Record) -> Measured:
     """What the record of one evaluation has."""
+    looked = [".".join(filter(None, (one.representation, one.distance))) for one in record.estimates]
+    gauges = dict.fromkeys([info.name for info in record.settings.gauges] + [name for name in looked if name])
     used = {one.name: one.severities for one in record.settings.perturbations}
-    named = {one.perturbation: () for one in record.estimates if one.perturbation}
-    gauges = [info.name for info in record.settings.gauges] or [record.settings.primary]
-    gauges += {one.representation for one in record.estimates if one.representation and one.distance is None}
     return Measured(
-        named | used, gauges,
+        used, tuple(gauges) or (record.settings.primary,),
         worst=any(one.draws == "worst" for one in record.estimates), critical=record.settings.critical,
+        sequences=[one.perturbation for one in record.estimates
+                   if one.quantity == FLIP_PROBABILITY and one.subset == "all" and one.perturbation],
     )  # fmt: skip
 
 
@@ -253,19 +254,6 @@ def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
     return same and figure.subset == "all" and _at(figure.severity, rule.severity) and gauge in (
         None, rule.gauge or primary
     )  # fmt: skip
-
-
-def check_names(records: Sequence[Record], rule: Rule, families: Sequence[str] = ()) -> None:
-    """Errors: `UnknownNameError` for a perturbation or a gauge that not all of these runs have."""
-    names = [{one.name for one in record.settings.perturbations} for record in records]
-    known = [*sorted(set.intersection(*names)), *families]
-    if rule.perturbation is not None and rule.perturbation not in known:
-        raise UnknownNameError(f"perturbation in the rule {rule.text!r}: there is no", rule.perturbation, known)
-    looked = [{info.name for info in record.settings.gauges} for record in records]
-    gauges = set.intersection(*looked)
-    gauge = rule.gauge or records[0].settings.primary
-    if rule.quantity not in (*OF_COPIES, *OF_MAPS) and gauges and gauge not in gauges:
-        raise UnknownNameError(f"gauge in the rule {rule.text!r}", gauge, gauges)
 
 
 def _at(severity: float | None, wanted: float | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -61,7 +62,18 @@ class RunRecord:
         """
         if evaluation == self.evaluation and (evaluation != "continuity" or evaluation in self.evaluations):
             return self
-        return replace(self, record=self.record.evaluation(evaluation), evaluation=evaluation)
+        if evaluation not in self._parts:
+            self._parts[evaluation] = replace(self, record=self.record.evaluation(evaluation), evaluation=evaluation)
+        return self._parts[evaluation]
+
+    @cached_property
+    def _parts(self) -> dict[str, RunRecord]:
+        """Its evaluations asked for so far, so that each table is read once."""
+        return {}
+
+    def limited(self, evaluations: Collection[str]) -> RunRecord:
+        """This run as if it had made only these evaluations."""
+        return replace(self, record=self.record.limited(evaluations, continuity=self.evaluation in evaluations))
 
     def rows(self) -> pl.DataFrame:
         """One row per image, perturbation, severity and draw, with what belongs to the image beside it."""

@@ -10,11 +10,12 @@ import pytest
 from scipy import stats
 
 import clouds
-from pairs import CHANGES, FLIPS, LABELS, LADDER, MORE_FLIPS, OTHER, WRONG, N, Z, finished
+from pairs import CHANGES, FLIPS, LABELS, LADDER, MORE_FLIPS, OTHER, WRONG, N, Z, evaluated, finished
 from semcon.comparing.compare import compare, side_by_side
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError
 from semcon.core.record import Finding, SearchRecord, TrainingRecord
+from semcon.core.table import SampleTable
 from semcon.report.opening import opening
 
 
@@ -162,6 +163,53 @@ def test_what_only_one_run_measured_is_listed(make, make_record):
     only = make("c", {key: both[key] for key in both if key[0] == "hue"}, settings={"perturbations": (hue,)})
     with pytest.raises(SemconError, match="no perturbation in common"):
         compare(make("d"), only)
+
+
+def test_an_evaluation_that_differs_is_left_out_with_the_reason(make):
+    """Whether it is a setting, what was tried, or that only one run has it: continuity is compared all the same."""
+    plain = compare(make("a"), make("b", OTHER)).differences
+    for number, (one, other, why) in enumerate((
+        ({"seed": 0}, {"seed": 1}, "the evaluation shortcut: seed of shortcut is 0 and 1"),
+        ({"seed": 0}, None, "the evaluation shortcut: only one has it"),
+        ({"ladder": (0.05,)}, {}, "the evaluation shortcut: ladder of gaussian_noise is 0.05 and 0.05/0.1"),
+    )):  # fmt: skip
+        runs = make(f"a{number}"), make(f"b{number}", OTHER)
+        first, second = (
+            run if own is None else evaluated(run, **own) for run, own in zip(runs, (one, other), strict=True)
+        )
+        comparison = compare(first, second)
+        assert comparison.not_made == (why,)
+        assert comparison.others == ()
+        assert [one.difference for one in comparison.differences] == [one.difference for one in plain]
+
+
+def test_every_table_is_read_once(make, monkeypatch):
+    sides, read = [evaluated(make("a")), evaluated(make("b", OTHER))], []
+    load = SampleTable.load
+    monkeypatch.setattr(SampleTable, "load", lambda path: read.append(path) or load(path))
+    fresh = [dataclasses.replace(side) for side in sides]
+    side_by_side(fresh).to_json()
+    assert len(read) == len(set(read)) == 4
+
+
+def test_seeds_that_made_one_evaluation_otherwise_are_compared_in_the_others(make, tmp_path):
+    """Continuity of the one seed has another number of draws: what both made alike is left, and nothing else."""
+    ours = [evaluated(make("base0")), evaluated(make("base1", settings={"draws": 3}))]
+    theirs = [evaluated(make("new0", OTHER)), evaluated(make("new1", OTHER))]
+    comparison = compare(ours, theirs)
+    assert comparison.evaluation == "shortcut"
+    assert comparison.not_made == ("the evaluation continuity: the runs of one side differ: draws is 1 and 3",)
+    together = side_by_side([ours, theirs])
+    assert together.report(tmp_path / "page").exists()
+    assert {reading.label for reading in together.reading} == {"base (2 runs)", "new (2 runs)"}
+    with pytest.raises(SemconError, match="draws is 1 and 3"):
+        compare([make("c0"), make("c1", settings={"draws": 3})], make("d"))
+
+
+def test_another_budget_is_what_differs_not_the_ladder(make, make_record):
+    update = changed(make_record([]), severities=(0.05, 0.2)) | {"budget": "full"}
+    with pytest.raises(SemconError, match=r"budget is fast and full, and with it ladder of .*same --budget"):
+        compare(make("a"), make("b", settings=update))
 
 
 def test_side_by_side_holds_every_run_against_the_first(make):

@@ -55,13 +55,14 @@ def test_every_side_is_judged_against_the_first(make):
 @pytest.mark.parametrize(
     ("rule", "error", "words"),
     [
-        ("hue flip > 0", UnknownNameError, "hue"),
+        ("hue flip > 0", UnknownNameError, "in both runs there is no 'hue'"),
         ("geometry flip > 0", UnknownNameError, "geometry"),
         ("gausian_noise flip > 0", UnknownNameError, "Did you mean gaussian_noise"),
         ("gaussian_noise:0.07 flip > 0", SemconError, "at 0.05, 0.1"),
-        ("gaussian_noise worst flip > 0", SemconError, "speaks of nothing that both have"),
+        ("gaussian_noise worst flip > 0", SemconError, "speaks of nothing in both runs: it has no worst cases"),
         ("gaussian_noise relative_change[layer9.l2] > 0", UnknownNameError, "layer9.l2"),
-        ("flip > 0", SemconError, "without a perturbation there is accuracy"),
+        ("flip > 0", SemconError, "name a perturbation, such as 'gaussian_noise flip > 0'"),
+        ("mean_flip_rate > 1", SemconError, "needs the evaluation corruption with --budget standard of both"),
     ],
 )
 def test_rules_that_speak_of_nothing_are_refused(together, rule, error, words):
@@ -105,3 +106,15 @@ def test_a_critical_severity_that_went_beyond_the_ladder_can_be_judged(make):
         (result,) = difference_gate.judge(together, [difference_gate.parse(f"gaussian_noise critical_severity {rule}")])
         states[rule] = result.state
     assert states == {"< 0": "passed", "> 0.01": "failed", "< 0.2": "undecided", "> 0.5": "undecided"}
+
+
+@pytest.mark.parametrize(("ends", "state"), [((0.2, None), "failed"), ((-0.2, None), "undecided")])
+def test_a_relative_error_without_an_upper_end_can_be_judged(together, ends, state):
+    """1.5 [1.2, not known] is above 1."""
+    ratio = difference(perturbation="all", severity=None, quantity="mean_corruption_error", statistic="ratio",
+                       first=1.0, second=1.5, difference=0.5, low=ends[0], high=ends[1])  # fmt: skip
+    pair = dataclasses.replace(together.comparisons[0], overall=(ratio,))
+    (result,) = difference_gate.judge(
+        dataclasses.replace(together, comparisons=(pair,)), [difference_gate.parse("mean_corruption_error > 1")]
+    )
+    assert result.state == state

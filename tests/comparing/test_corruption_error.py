@@ -9,6 +9,7 @@ from semcon.comparing.corruption_error import relative_errors
 from semcon.core.figures import Figures, Key
 
 RESAMPLES = 400
+LEAST = 3.841458820694124 / (500 + 3.841458820694124)  # the upper end of Wilson's interval of 0 of 500
 
 
 def run(errors: dict[str, tuple[float, ...]], flips: dict[str, float], spread: float = 0.0, seed: int = 0) -> Figures:
@@ -33,7 +34,6 @@ def test_by_hand():
     assert (mce.quantity, mce.first) == ("mean_corruption_error", 1.0)
     assert mce.second == pytest.approx(0.75)
     assert mce.difference == pytest.approx(-0.25)
-    assert mce.low == pytest.approx(-0.25)
     assert mfr.second == pytest.approx(1.0)
 
 
@@ -44,10 +44,12 @@ def test_the_extra_ones_do_not_count():
     assert mce.second == pytest.approx(1.0)
 
 
-def test_a_side_against_itself_is_exactly_1():
+def test_a_side_against_itself_is_1_and_not_certain():
+    """No image of 500 is judged otherwise: a share of 3.84 / 503.84 may be, at both levels, over the sums .6 and .4."""
     one = run(BASE, {"rotation": 0.2}, spread=0.02)
-    for found in relative_errors([one], [one]):
-        assert (found.second, found.low, found.high) == (1.0, 0.0, 0.0)
+    for found, scale in zip(relative_errors([one], [one]), ((2 / 0.6 + 2 / 0.4) / 2, 1 / 0.2), strict=True):
+        assert found.second == pytest.approx(1.0)
+        assert (found.low, found.high) == pytest.approx((-LEAST * scale, LEAST * scale), rel=1e-4)
 
 
 def test_seeds_widen_the_interval():
@@ -63,9 +65,10 @@ def test_seeds_widen_the_interval():
 def test_without_errors_to_divide_by_there_is_no_figure():
     """All of them: null with the reason. Some: the mean over the others, and the reason names them."""
     perfect, other = run({"fog": (0.0, 0.0)}, {"rotation": 0.0}), run({"fog": (0.1, 0.1)}, {"rotation": 0.1})
-    for found, name in zip(relative_errors([perfect], [other]), ("fog", "rotation"), strict=True):
+    told = ("the first makes no error under fog", "the first makes no flip under rotation")
+    for found, why in zip(relative_errors([perfect], [other]), told, strict=True):
         assert (found.second, found.low, found.high) == (None, None, None)
-        assert f"no error under {name}" in found.reason
+        assert found.reason == why
     first, second = run({"fog": (0.0, 0.0), "snow": (0.1, 0.3)}, {}), run({"fog": (0.1, 0.1), "snow": (0.1, 0.1)}, {})
     (found,) = relative_errors([first], [second])
     assert found.second == pytest.approx(0.5)
@@ -73,8 +76,37 @@ def test_without_errors_to_divide_by_there_is_no_figure():
 
 
 def test_no_error_at_all_is_not_certain_to_be_none():
-    """500 images without an error may hide a rate of 3.84 / 503.84, over .4 in the one of two corruptions."""
-    (found,) = relative_errors([run(BASE, {})], [run({"fog": (0.3, 0.3), "snow": (0.0, 0.0)}, {})])
+    """500 images without an error may hide a rate of 3.84 / 503.84 at each of two levels, over the sum of .4."""
+    (found,) = relative_errors(
+        [run(BASE, {}, spread=0.001)], [run({"fog": (0.3, 0.3), "snow": (0.0, 0.0)}, {}, spread=0.0)]
+    )
     assert found.difference == pytest.approx(-0.5)
-    assert found.low == pytest.approx(-0.5)
-    assert found.high == pytest.approx(-0.5 + 3.8415 / 503.8415 / 0.4 / 2, rel=1e-3)
+    assert found.high > -0.5 + LEAST * 2 / 0.4 / 2 * 0.99
+    (none,) = relative_errors([run(BASE, {})], [run({"fog": (0.0, 0.0), "snow": (0.0, 0.0)}, {})])
+    assert (none.difference, none.low) == (-1.0, -1.0)  # no ratio is below 0
+    assert none.high == pytest.approx(-1 + LEAST * (2 / 0.6 + 2 / 0.4) / 2)
+
+
+def test_no_flip_at_all_is_not_certain_to_be_none():
+    """The same of sequences, which have one level."""
+    _, found = relative_errors([run(BASE, {"hue": 0.1})], [run(BASE, {"hue": 0.0})])
+    assert (found.second, found.low) == (0.0, -1.0)
+    assert found.high == pytest.approx(-1 + LEAST / 0.1)
+
+
+def test_what_only_one_side_has_is_named():
+    first, second = run(BASE | {"frost": (0.5,)}, {}), run(BASE | {"jpeg": (0.5,)}, {})
+    (found,) = relative_errors([first], [second])
+    assert found.second == pytest.approx(1.0)
+    assert found.reason == "only one side has frost, jpeg"
+
+
+def test_few_errors_to_divide_by_leave_no_upper_end():
+    """A tenth of the resamples of the first have no error under fog: the ratio has no upper end, and says why."""
+    first, second = run({"fog": (0.01,), "snow": (0.3,)}, {}, spread=0.001), run({"fog": (0.1,), "snow": (0.3,)}, {})
+    first.draws[0, : RESAMPLES // 10] = 1.0
+    (found,) = relative_errors([first], [second])
+    assert found.second == pytest.approx(5.5)
+    assert found.high is None
+    assert found.low is not None
+    assert found.reason == "the first makes too few errors under fog for an upper end"

@@ -23,7 +23,12 @@ def audit(
     perturb: Annotated[
         list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]]; all perturbations by default.")
     ] = None,
-    evaluate: str = "continuity",
+    evaluate: Annotated[
+        list[str] | None,
+        flags.repeated(
+            "Evaluations, as continuity,corruption (the default is continuity); see `semcon list evaluations`."
+        ),
+    ] = None,
     eps: str | None = None,
     autoattack: Annotated[bool, flags.switch("Have AutoAttack beside adversarial's own attacks.")] = False,
     explanations: str | None = None,
@@ -57,8 +62,6 @@ def audit(
     ----------
     masks: Path
         A folder that says where the object is: for folder:DIR, the same paths inside it, bright on the object.
-    evaluate: str
-        Evaluations, as continuity,corruption; `semcon list evaluations` has them all.
     eps: str
         Sizes of adversarial's L-infinity attacks in 1/255, as 1,2,8.
     explanations: str
@@ -103,8 +106,8 @@ def audit(
         record = measure(
             model, data, weights=weights, mean=mean, std=std, size=size, masks=masks, classes=classes,
             perturbations=perturb or (),
-            evaluate=flags.names(evaluate) or (), eps=eps, autoattack=autoattack, groups=groups,
-            transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots,
+            evaluate=flags.names(",".join(evaluate or ["continuity"])) or (), eps=eps, autoattack=autoattack,
+            groups=groups, transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots,
             explanations=flags.names(explanations), layers=flags.names(layers),
             gauges=flags.names(gauges),
             draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,

@@ -7,7 +7,7 @@ counts decisions has an exact test, adjusted for all rows of the comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -187,11 +187,15 @@ def side_by_side(sides: Sequence[Runs | Side]) -> SideBySide:
             for (whose, name), one in zip(asked, found, strict=True)
             if whose is pair
         ]  # fmt: skip
-        evaluated = [set(side.first.evaluations) for side in pair]
-        lacking = [f"the evaluation {name}" for name in sorted(evaluated[0] ^ evaluated[1])]
-        unlike = [f"the evaluation {name}, for {why.partition('. ')[0]}" for name, why in both.items() if why]
-        made.append(replace(main, others=tuple(others), not_made=(*lacking, *unlike)))
+        made.append(replace(main, others=tuple(others), not_made=tuple(_not_made(pair, both))))
     return SideBySide(tuple(own), tuple(made))
+
+
+def _not_made(pair: tuple[Side, Side], common: Mapping[str, str | None]) -> Iterator[str]:
+    """The evaluations that are not compared, and why: the runs of a side differ, or the sides do."""
+    unlike = {name: f"the runs of one side differ: {why}" for side in pair for name, why in side.unlike.items()}
+    for name, why in sorted(({name: why for name, why in common.items() if why} | unlike).items()):
+        yield f"the evaluation {name}: {why.partition('. ')[0]}"
 
 
 def _paired(asked: Sequence[tuple[tuple[Side, Side], str]]) -> Iterator[Paired]:

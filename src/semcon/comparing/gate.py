@@ -13,12 +13,13 @@ from dataclasses import replace
 from semcon.comparing.compare import Comparison, SideBySide
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
+from semcon.core.quantities import MEAN_FLIP_RATE, RELATIVE
 from semcon.gate import (
-    RELATIVE,
     Rule,
     RuleResult,
     check_draws,
-    check_names,
+    check_rules,
+    measured,
     parse_rule,
     rule_name,
     speaks_of,
@@ -58,18 +59,22 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
     if every:
         return every
     check_draws(rule, (one for part in comparison.every for one in part.differences))
-    families = {one.perturbation for one in comparison.profile if one.perturbation}
+    if rule.quantity in RELATIVE:
+        needed = "the evaluation corruption" + (" with --budget standard" if rule.quantity == MEAN_FLIP_RATE else "")
+        raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: it needs {needed} of both")
+    families = sorted({one.perturbation for part in comparison.every for one in part.profile if one.perturbation})
+    both = [measured(part.first.first.record).shared(measured(part.second.first.record)) for part in comparison.every]
+    check_rules([rule], both, families=families, whose="in both runs")
     about = next(
         (part for part in comparison.every if any(one.perturbation == rule.perturbation for one in part.differences)),
         comparison,
     )
-    check_names([side.first.record for side in (about.first, about.second)], rule, sorted(families))
     whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
     there = [one for one in (*about.differences, *about.profile)
              if one.perturbation == rule.perturbation and one.subset == "all"
              and one.representation in (None, primary.partition(".")[0])]  # fmt: skip
-    measured = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)
-    at = f", at {', '.join(measured)}" if measured else ""
+    sizes = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)
+    at = f", at {', '.join(sizes)}" if sizes else ""
     has = ", ".join(sorted({one.quantity for one in there})) or "nothing"
     raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: {whose} there is {has}{at}")
 
@@ -83,8 +88,8 @@ def _judged(comparison: Comparison, rule: Rule, one: Difference) -> RuleResult:
             -math.inf if one.low is None else one.low, math.inf if one.high is None else one.high,
         )  # fmt: skip
         return verdict_on(run, rule, name, open_ended, _advice(one, rule.threshold))
-    if one.quantity in RELATIVE and one.low is not None and one.high is not None:
-        ratios = (one.second or 0.0, 1 + one.low, 1 + one.high)  # rules speak of the ratio: above 1 is worse
+    if one.quantity in RELATIVE and one.second is not None:  # rules speak of the ratio: above 1 is worse
+        ratios = (one.second, 0.0 if one.low is None else 1 + one.low, math.inf if one.high is None else 1 + one.high)
         return verdict_on(f"{second} over {first}", rule, rule.text, ratios, f"on {one.samples} images")
     if one.difference is None or one.low is None or one.high is None:
         return undefined(run, name, one.reason or "the interval is not known")

@@ -18,10 +18,10 @@ from semcon.comparing.sides import Side, gauges, output_names, perturbations
 from semcon.core.bootstrap import percentiles
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.figures import RATES, Figures, Key
-from semcon.core.flicker import QUANTITY as FLIPS
 from semcon.core.intervals import Z, difference_interval
 from semcon.core.outcomes import Counts, Outcomes, changed, outcomes
 from semcon.core.profile import in_profile, profile_of
+from semcon.core.quantities import FLIP_PROBABILITY
 from semcon.core.seeds import seed_error, seed_p, seed_reach, widened
 from semcon.core.significance import exact_sign_test, holm
 from semcon.core.summary import Summary
@@ -111,7 +111,7 @@ def _recorded(figures: Figures, run: RunRecord) -> Figures:
 
 def _kept(key: Key, primary: str) -> bool:
     """Whether a figure is wanted again: a cell of the profile, a sequence's flicker."""
-    return in_profile(key, primary) or (key.quantity == FLIPS and key.subset == "all")
+    return in_profile(key, primary) or (key.quantity == FLIP_PROBABILITY and key.subset == "all")
 
 
 def adjusted(all_of_them: Sequence[Paired]) -> list[Paired]:
@@ -237,7 +237,7 @@ def _difference(
     reason = None
     if not np.isfinite(value):
         whose = " and ".join(name for name, end in zip(("first", "second"), ends, strict=True) if np.isfinite(end))
-        reason = f"the median of the {whose} lies beyond the ladder: more than half of its images never flip on it"
+        reason = f"the median of the {whose} lies beyond the ladder: more than half of its images have none on it"
     return Difference(
         *key, first=_known(one.mean.values[row]), second=_known(two.mean.values[row]), difference=_known(value),
         low=_known(low), high=_known(high), samples=int(min(one.mean.samples[row], two.mean.samples[row])),

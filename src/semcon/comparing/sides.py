@@ -5,8 +5,8 @@ Reads run folders: no torch, no model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -26,9 +26,13 @@ Runs = RunRecord | str | Path | Sequence[RunRecord | str | Path]
 
 @dataclass(frozen=True)
 class Side:
-    """One or several runs that are looked at as one; several are seeds of one training, in the order given."""
+    """One or several runs that are looked at as one; several are seeds of one training, in the order given.
+
+    `unlike`: the evaluations that not all of its runs made alike, and why; the runs are without them.
+    """
 
     runs: tuple[RunRecord, ...]
+    unlike: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, runs: Runs | Side) -> Side:
@@ -44,11 +48,15 @@ class Side:
             parts = _folders(runs) if isinstance(runs, str) else runs
         if not parts:
             raise SemconError("a side of a comparison needs at least one run, got none")
-        side = cls(tuple(part if isinstance(part, RunRecord) else RunRecord.load(part) for part in parts))
-        for number, run in enumerate(side.runs):
-            for other in side.runs[:number]:
+        loaded = tuple(part if isinstance(part, RunRecord) else RunRecord.load(part) for part in parts)
+        for number, run in enumerate(loaded):
+            for other in loaded[:number]:
                 _check_seeds(other, run)
-        return side
+        unlike = {name: why for run in loaded[1:] for name, why in common(loaded[0], run, whole=True).items() if why}
+        alike = [name for name in loaded[0].evaluations if name not in unlike]
+        if not alike and unlike:
+            raise SemconError(f"the runs {', '.join(str(run.folder) for run in loaded)} made no evaluation alike")
+        return cls(tuple(run.limited(alike) for run in loaded) if unlike else loaded, unlike)
 
     @property
     def first(self) -> RunRecord:
@@ -92,7 +100,7 @@ def in_pairs(first: Side, second: Side) -> tuple[Side, Side]:
     ours, theirs = first.seeds, second.seeds
     if ours is None or theirs is None or len(set(ours)) < len(ours) or sorted(ours) != sorted(theirs):
         return first, second
-    return first, Side(tuple(second.runs[theirs.index(seed)] for seed in ours))
+    return first, replace(second, runs=tuple(second.runs[theirs.index(seed)] for seed in ours))
 
 
 def _folders(text: str) -> list[str]:
@@ -106,8 +114,7 @@ def _folders(text: str) -> list[str]:
 
 
 def _check_seeds(first: RunRecord, second: RunRecord) -> None:
-    """Runs of one side: comparable, measured alike, of one kind of network, and not the same network twice."""
-    check_alike(first, second)
+    """Runs of one side: of one kind of network, and not the same network twice."""
     a, b = first.record.subject, second.record.subject
     if first.folder.resolve() == second.folder.resolve() or (a.fingerprint and a.fingerprint == b.fingerprint):
         raise SemconError(
@@ -119,8 +126,6 @@ def _check_seeds(first: RunRecord, second: RunRecord) -> None:
         ("number of parameters", a.parameters, b.parameters),
         ("number of outputs", a.outputs, b.outputs),
         ("training objective and steps", goals[0], goals[1]),
-        ("list of perturbations", _list(perturbations(first)), _list(perturbations(second))),
-        ("list of gauges", _list(gauges(first)), _list(gauges(second))),
     ]
     for name, was, now in settings:
         if was != now:
@@ -130,69 +135,92 @@ def _check_seeds(first: RunRecord, second: RunRecord) -> None:
             )
 
 
-def common(first: RunRecord, second: RunRecord) -> dict[str, str | None]:
-    """The evaluations that both have with something to compare in them; what differs that their figures depend on.
+def common(first: RunRecord, second: RunRecord, *, whole: bool = False) -> dict[str, str | None]:
+    """Every evaluation that either has, and why its figures are not comparable; None where they are.
 
-    Errors: `SemconError` where there is none, or each has something that differs, with both values.
+    `whole`: they must be made of the same perturbations and gauges too. Errors: `SemconError` where none is left, with
+    what differs and both values.
     """
-    both = [name for name in first.evaluations if name in second.evaluations]
-    tried = {name: [set(perturbations(run.of(name))) for run in (first, second)] for name in both}
-    shared = [name for name, (one, two) in tried.items() if one & two or (name != "continuity" and not one | two)]
-    if not shared:
-        raise SemconError(f"{first.folder} and {second.folder} have no perturbation in common")
-    found = {name: next(_differing(first, second, name), None) for name in shared}
+    names = dict.fromkeys((*first.evaluations, *second.evaluations))
+    found = {name: _unlike(first, second, name, whole) for name in names}
     if all(found.values()):
-        raise _not_comparable(first, second, next(iter(found.values())))
+        shared = [why for name, why in found.items() if name in first.evaluations and name in second.evaluations]
+        why = shared[0] if shared else "they have no evaluation and so no perturbation in common"
+        raise SemconError(f"{first.folder} and {second.folder} are not comparable: {why}")
     return found
 
 
-def check_alike(first: RunRecord, second: RunRecord) -> None:
-    """Errors: `SemconError` where anything differs that figures of some common evaluation depend on."""
-    differs = next((why for why in common(first, second).values() if why), None)
-    if differs:
-        raise _not_comparable(first, second, differs)
-
-
-def _not_comparable(first: RunRecord, second: RunRecord, why: str | None) -> SemconError:
-    return SemconError(f"{first.folder} and {second.folder} are not comparable: {why}")
+def _unlike(first: RunRecord, second: RunRecord, evaluation: str, whole: bool) -> str | None:
+    if not (evaluation in first.evaluations and evaluation in second.evaluations):
+        return "only one has it"
+    one, two = first.of(evaluation), second.of(evaluation)
+    tried, others = set(perturbations(one)), set(perturbations(two))
+    if not tried & others and (tried | others or evaluation == "continuity"):
+        return "they have no perturbation in common"
+    return next(_differing(first, second, evaluation), None) or (next(_other_lists(one, two), None) if whole else None)
 
 
 def _differing(first: RunRecord, second: RunRecord, evaluation: str) -> Iterator[str]:
     """Every setting of an evaluation that differs, with both values; other images, other labels."""
     one, two = first.of(evaluation), second.of(evaluation)
-    budgets = [run.record.settings.budget for run in (one, two)]
-    hint = f" (budgets {budgets[0]} and {budgets[1]})" if budgets[0] != budgets[1] else ""
     own = [{kept.name: kept.settings for kept in run.record.evaluations}.get(evaluation, {}) for run in (first, second)]
     others = [
         (f"{key} of {evaluation}", value, own[1].get(key))
         for key, value in own[0].items()
         if key not in _BY_PERTURBATION
     ]
-    for name, was, now in (*_settings(one, two), *others):
+    for name, was, now in _settings(one, two):
         if was != now:
-            yield f"{name} is {was} and {now}{hint}. Audit both with the same setting"
+            yield f"{name} is {was} and {now}. Audit both with the same setting"
+    budgets = [run.record.settings.budget for run in (one, two)]
+    for name, was, now in (*_budgeted(one, two), *others):
+        if was != now and budgets[0] != budgets[1]:
+            yield (
+                f"budget is {budgets[0]} and {budgets[1]}, and with it {name} {was} and {now}. Audit both with the "
+                "same --budget"
+            )
+        elif was != now:
+            yield f"{name} is {was} and {now}. Audit both with the same setting"
     yield from _other_images(one, two)
 
 
+def _other_lists(first: RunRecord, second: RunRecord) -> Iterator[str]:
+    """Perturbations and gauges that only one has."""
+    for name, was, now in (
+        ("perturbations", perturbations(first), perturbations(second)), ("gauges", gauges(first), gauges(second)),
+    ):  # fmt: skip
+        if set(was) != set(now):
+            yield f"list of {name} is {', '.join(sorted(was))} and {', '.join(sorted(now))}. Give them as sides"
+
+
 def _settings(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, object, object]]:
+    """What no budget decides."""
     a, b = first.record, second.record
     yield "canvas", _canvas(first), _canvas(second)
     yield "seed", a.settings.seed, b.settings.seed
-    yield "draws", a.settings.draws, b.settings.draws
     yield "evaluation version", a.settings.evaluation_version, b.settings.evaluation_version
     yield "primary gauge", a.settings.primary, b.settings.primary
-    if a.settings.worst is not None and b.settings.worst is not None:
-        yield "search", a.settings.worst, b.settings.worst
     for name, one in perturbations(first).items():
         two = perturbations(second).get(name)
         if two is not None:
-            yield f"ladder of {name}", _ladder(one), _ladder(two)
             yield f"version of {name}", one.version, two.version
-            yield f"number of draws of {name}", one.draws, two.draws
     known = {gauge.name: gauge.homogeneous for gauge in b.settings.gauges}
     for gauge in a.settings.gauges:
         if gauge.name in known:
             yield f"scale-freeness of {gauge.name}", gauge.homogeneous, known[gauge.name]
+
+
+def _budgeted(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, object, object]]:
+    """What the budget decides where nobody else does."""
+    a, b = first.record.settings, second.record.settings
+    yield "draws", a.draws, b.draws
+    if a.worst is not None and b.worst is not None:
+        yield "search", a.worst, b.worst
+    for name, one in perturbations(first).items():
+        two = perturbations(second).get(name)
+        if two is not None:
+            yield f"ladder of {name}", _ladder(one), _ladder(two)
+            yield f"number of draws of {name}", one.draws, two.draws
 
 
 def _other_images(first: RunRecord, second: RunRecord) -> Iterator[str]:
@@ -232,10 +260,6 @@ def output_names(record: Record) -> list[str]:
     for output, name in zip(record.data.class_of_output or (), record.data.classes or (), strict=False):
         names[output] = name
     return names
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def _ladder(perturbation: PerturbationRecord) -> str:

@@ -124,7 +124,7 @@ class Figures:
         key, value = self.keys[number], self.values[number]
         if np.isinf(value):
             single = "; one image gives no interval" if self.samples[number] < 2 else ""
-            return f"more than half of the images keep their prediction up to {self.beyond[number]:g}{single}"
+            return f"more than half of the images have none up to {self.beyond[number]:g}{single}"
         if np.isnan(value):
             if self.samples[number] == 0 and key.subset == "correct":
                 return WHY.get(key.quantity, "no such value was measured") + "; or no image is classified correctly"

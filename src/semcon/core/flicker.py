@@ -10,19 +10,19 @@ import numpy.typing as npt
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import Figures, Key
 from semcon.core.images import Images
+from semcon.core.quantities import FLIP_PROBABILITY
 from semcon.core.table import SampleTable
 
 Integers = npt.NDArray[np.int64]
-QUANTITY = "flip_probability"
 ANEW = "draw"  # the method of a sequence whose frames do not follow from each other
 
 
 def flicker(table: SampleTable, numbers: Integers, images: Images, perturbation: str) -> Iterator[Figures]:
     """The flip probability under one perturbation, whose rows `numbers` are; nothing where there is no sequence.
 
-    Drawn anew for every frame (noise): the share of frames predicted otherwise than the first, which is untouched; else
-    the share of frames predicted otherwise than the frame before. Source: Hendrycks and Dietterich, arXiv 1903.12261,
-    section 4.2.
+    Drawn anew for every frame, as the column `method` says: the share of frames predicted otherwise than the first,
+    which is untouched; else the share of frames predicted otherwise than the frame before. Source: Hendrycks and
+    Dietterich, arXiv 1903.12261, section 4.2.
     """
     kinds = table.rows["draws"].gather(numbers)
     rows = table.rows.select("position", "draw", "method", "prediction")[numbers[(kinds == "sequence").to_numpy()]]
@@ -35,6 +35,6 @@ def flicker(table: SampleTable, numbers: Integers, images: Images, perturbation:
     before = predicted[:, :1] if anew else predicted[:, :-1]
     share = (predicted[:, 1:] != before).mean(axis=1).astype(np.float32)
     collector = Collector(images, np.arange(len(images)))
-    key = Key(perturbation, None, "random", None, None, QUANTITY, "all", "mean")
+    key = Key(perturbation, None, "random", None, None, FLIP_PROBABILITY, "all", "mean")
     collector.add(share[None], [Use([key], rows=np.array([np.inf]))])
     yield collector.figures()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -300,6 +301,15 @@ class Record(Plain):
             "estimates": one.estimates, "profile": (), "gallery": (), "verdict": one.verdict, "evaluations": (),
             "settings": self.settings.model_copy(update=settings),
         })  # fmt: skip
+
+    def limited(self, evaluations: Collection[str], *, continuity: bool) -> Record:
+        """The record as if only these evaluations had been made, and continuity where it says so."""
+        kept = {"evaluations": tuple(one for one in self.evaluations if one.name in evaluations)}
+        without = {} if continuity else {
+            "estimates": tuple(one for one in self.estimates if one.perturbation is None), "profile": (),
+            "gallery": (), "verdict": (), "settings": self.settings.model_copy(update={"perturbations": ()}),
+        }  # fmt: skip
+        return self.model_copy(update=kept | without)
 
     def figures(self) -> list[Estimate]:
         """The estimates of all evaluations, continuity's first; one that two of them have stands once."""

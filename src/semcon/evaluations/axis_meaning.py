@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from semcon.core.errors import SemconError
 from semcon.core.intervals import wilson
+from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
@@ -74,6 +75,10 @@ class AxisMeaning(Evaluation):
         """One for every axis; severity 0 is the image itself."""
         found = [trial_record(trial, 1) for trial in self._trials]
         return tuple(one.model_copy(update={"severities": (0.0, *one.severities)}) for one in found)
+
+    def measured(self) -> Measured:
+        """Its own figures alone."""
+        return replace(super().measured(), quantities=(LIFT, TURNED))
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

@@ -36,6 +36,7 @@ class Corruption(TrialEvaluation):
     """
 
     question: ClassVar[str] = "How much accuracy is left under common corruptions?"
+    version: ClassVar[int] = 2
 
     frames: int = 0
 
@@ -56,9 +57,8 @@ class Corruption(TrialEvaluation):
         return super().passes(subject) + self.frames * len(SEQUENCES) * bool(self.frames)
 
     def measured(self) -> Measured:
-        """The sequences too, which have no severities."""
-        one, sequences = super().measured(), SEQUENCES if self.frames else ()
-        return replace(one, severities={sequence.name: () for sequence in sequences} | dict(one.severities))
+        """The sequences too."""
+        return replace(super().measured(), sequences=[one.name for one in SEQUENCES] if self.frames else ())
 
     def more(self, subject: Subject, progress: Progress) -> Callable[[Batch], pl.DataFrame] | None:
         """The frames of the sequences."""

@@ -98,7 +98,7 @@ class Smoothness(Evaluation):
 
     def measured(self) -> Measured:
         """The steepest chords in balls, and how straight the image's and the output's ways are."""
-        return replace(super().measured(), gauges=("pixels.l2", "logits.l2"), worst=True)
+        return replace(super().measured(), gauges=("pixels.l2", "logits.l2"), worst=bool(self.radii))
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

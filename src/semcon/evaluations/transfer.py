@@ -13,6 +13,7 @@ import torch
 
 from semcon.core.errors import MissingPackageError, SemconError
 from semcon.core.intervals import wilson
+from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
@@ -126,6 +127,10 @@ class Transfer(Evaluation):
             "learned_from": len(target.train), "judged_by": len(target.test), "classes": len(target.classes),
             "layer": self.layer, "shots": list(self.shots), "draws": self.draws, "steps": self.steps, "seed": self.seed,
         }  # fmt: skip
+
+    def measured(self) -> Measured:
+        """Accuracy alone."""
+        return replace(super().measured(), quantities=("accuracy",))
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress

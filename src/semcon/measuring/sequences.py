@@ -25,14 +25,16 @@ DRAWS = "sequence"  # in the table's column `draws`; `draw` is the frame
 
 @dataclass(frozen=True)
 class Sequence:
-    """`severity`: of every frame, or of the last one where it is the severity that moves.
+    """`severity`: of every frame, or of the last one where it is the severity that moves, from `start` on.
 
-    `moves`: "draw" (noise), "parameter" (the first unit parameter, from -1 to 1) or "severity" (from 0).
+    `moves`: "draw" (noise: each frame is held against the first, untouched one), "parameter" (the first unit parameter,
+    from -1 to 1) or "severity"; these two against the frame before.
     """
 
     name: str
     severity: float
     moves: Literal["draw", "parameter", "severity"]
+    start: float = 0.0
 
     @property
     def perturbation(self) -> Perturbation:
@@ -49,7 +51,7 @@ class Sequence:
                 yield perturbation(x, unit, self.severity if frame else 0.0)
             elif self.moves == "severity":
                 unit = perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x)
-                yield perturbation(x, unit, self.severity * share)
+                yield perturbation(x, unit, self.start + (self.severity - self.start) * share)
             else:
                 unit = _moved(perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x), 2 * share - 1)
                 yield perturbation(x, unit, self.severity)
@@ -66,8 +68,8 @@ def _moved(unit: Unit, place: float) -> Unit:
 SEQUENCES = (
     Sequence("gaussian_noise", 0.03, "draw"),
     Sequence("speckle_noise", 0.5, "draw"),
-    Sequence("motion_blur", 1.0, "parameter"),
-    Sequence("zoom_blur", 1.0, "severity"),
+    Sequence("motion_blur", 3.0, "severity", start=1.0),
+    Sequence("zoom_blur", 4.0, "severity", start=2.0),
     Sequence("brightness", 0.3, "parameter"),
     Sequence("translation", 9.0, "parameter"),
     Sequence("rotation", 15.0, "parameter"),
@@ -76,8 +78,8 @@ SEQUENCES = (
 )
 """Nine: noise, blur, light and geometry. Of the published ten, snow and tilt are missing; speckle and hue are added.
 
-Four of thirty steps of motion blur leave an image of 32 or 64 px as it is, for its ray is rounded to pixels: of every
-model alike, so that ratios of flip probabilities are none the worse.
+Every frame differs from the one before, at every size. So blur grows between two levels: a ray that turns is rounded to
+pixels, and a zoom by less than a pixel is none, and either would stand still for some steps in small images.
 """
 
 

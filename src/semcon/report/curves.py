@@ -126,11 +126,11 @@ def _point(estimate: Estimate) -> Point | None:
 
 
 def _critical(run: Reading, perturbation: str) -> str:
-    """At which severity half of the predictions have changed, and how many never do."""
+    """At which severity half of the predictions have changed, and for how many images there is none."""
     found = run.get("critical_severity", perturbation)
     if found is None:
         return ""
-    never = f"{percent(found.censored)} never flip" if found.censored is not None else ""
+    never = f"none for {percent(found.censored)} of the images" if found.censored is not None else ""
     if found.mean is None:
         return f"critical severity: beyond the ladder; {never}" if never else ""
     spread = interval(found.low, found.high, found.mean)

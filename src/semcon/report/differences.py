@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from semcon.core.difference import LEVEL, OVERALL, Difference
 from semcon.core.explained import CHANCE, OF_COPIES, OF_MAPS
+from semcon.core.quantities import RELATIVE
 from semcon.report.numbers import DASH, decimals, number, plain, words
 from semcon.report.reading import FAMILIES, QUANTITIES
 
@@ -25,7 +26,7 @@ _GROUP = {
     "flip": DECISIONS, "accuracy": DECISIONS, "critical_severity": CRITICAL, "relative_change": REPRESENTATION,
     "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION, "flip_probability": REPRESENTATION,
     "lipschitz": REPRESENTATION, "straightness": REPRESENTATION, "path_curvature": REPRESENTATION,
-    "input_curvature": REPRESENTATION, "mean_corruption_error": FIRST, "mean_flip_rate": FIRST,
+    "input_curvature": REPRESENTATION, **dict.fromkeys(RELATIVE, FIRST),
     **dict.fromkeys((*OF_COPIES, *OF_MAPS), EXPLANATIONS),
 }  # fmt: skip
 
@@ -150,7 +151,7 @@ def difference_table(
     return DifferenceTable(
         title=f"{second_name} minus {first_name}{where}", first=first_name, second=second_name, rows=tuple(rows),
         caption=f"{second_name} minus {first_name}{where}, {images} images",
-        left_out=", ".join(left_out), opening=opening,
+        left_out="; ".join(left_out), opening=opening,
         evaluation=evaluation, folded=folded,
     )  # fmt: skip
 

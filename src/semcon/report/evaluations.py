@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -28,7 +28,6 @@ _TITLES = {
 }  # fmt: skip
 _LEVEL = "published level, 0 to 5"  # the unit whose severities are the corruptions' levels
 _LISTENING = ("frequency", "shortcut")
-_UNTOUCHED = ("accuracy",)
 HEADER = ("run", "evaluation", "perturbation", "severity", "draws", "representation", "quantity", "mean", "low", "high")
 
 
@@ -114,22 +113,35 @@ def _caption(label: str, one: MapRecord) -> str:
 
 def _grids(looks: Sequence[Reading]) -> list[Figures]:
     """Accuracy (without labels: flips) by perturbation and severity, a table for those that share a ladder."""
-    groups: dict[tuple[str, tuple[float, ...]], list[PerturbationRecord]] = {}
+    groups: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for one in _perturbations(looks):
         if one.severities:
-            groups.setdefault((one.unit, one.severities), []).append(one)
-    return [_grid(looks, members, unit, tuple(map(plain, ladder))) for (unit, ladder), members in groups.items()]
+            groups.setdefault((one.unit, one.severities), []).append(one.name)
+    return [
+        _grid(looks, quantity, unit, ladder, {name: [dict(zip(ladder, ladder, strict=True))] * len(looks)
+                                              for name in names})
+        for (unit, ladder), names in groups.items()
+        for quantity in _told(looks)
+    ]  # fmt: skip
 
 
 def _levels(looks: Sequence[Reading]) -> list[Figures]:
-    """The same by published level, whatever the unit of a corruption is."""
-    every = _perturbations(looks)
-    ladders = dict.fromkeys(p.severities for p in every if p.unit == _LEVEL and p.severities)
-    return [
-        _grid(looks, [p for p in every if len(p.severities) == len(levels)], "published level",
-              tuple(map(plain, levels)))
-        for levels in {len(ladder): ladder for ladder in ladders}.values()
-    ]  # fmt: skip
+    """The same by published level, whatever the unit of a corruption is, and whichever levels a run has."""
+    places: dict[str, list[dict[float, float]]] = {}
+    for place, look in enumerate(looks):
+        levels = next((one.severities for one in look.perturbations if one.unit == _LEVEL and one.severities), ())
+        for one in look.perturbations:
+            if len(one.severities) == len(levels):
+                own = places.setdefault(one.name, [{} for _ in looks])
+                own[place] = dict(zip(levels, one.severities, strict=True))
+    every = sorted({level for own in places.values() for one in own for level in one})
+    return [_grid(looks, quantity, "published level", every, places) for quantity in _told(looks)] if every else []
+
+
+def _told(looks: Sequence[Reading]) -> list[str]:
+    """Accuracy where there are labels, flips where a run has none."""
+    labelled = [look.record.data.labelled for look in looks]
+    return ["accuracy"] * any(labelled) + ["flip"] * (not all(labelled))
 
 
 def _perturbations(looks: Sequence[Reading]) -> list[PerturbationRecord]:
@@ -138,19 +150,23 @@ def _perturbations(looks: Sequence[Reading]) -> list[PerturbationRecord]:
 
 
 def _grid(
-    looks: Sequence[Reading], members: Sequence[PerturbationRecord], unit: str, columns: tuple[str, ...]
-) -> Figures:
-    quantity = "accuracy" if all(look.record.data.labelled for look in looks) else "flip"
+    looks: Sequence[Reading], quantity: str, unit: str, columns: Sequence[float],
+    places: Mapping[str, Sequence[Mapping[float, float]]],
+) -> Figures:  # fmt: skip
+    """`places`: by perturbation and run, the severity that stands in a column."""
     rows: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
-    for one in members:
+    for name, runs in places.items():
         for draws in ("random", "worst"):
             cells = tuple(
-                tuple(_text(look.get(quantity, one.name, severity, draws=draws)) for look in looks)
-                for severity in one.severities
+                tuple(
+                    _text(look.get(quantity, name, own[column], draws=draws)) if column in own else ""
+                    for look, own in zip(looks, runs, strict=True)
+                )
+                for column in columns
             )
             if any(text for cell in cells for text in cell):
-                rows.append((f"{words(one.name)}{', worst' if draws == 'worst' else ''}", cells))
-    return Figures(f"{QUANTITIES[quantity]} by severity ({unit})", ("", *columns), tuple(rows))
+                rows.append((f"{words(name)}{', worst' if draws == 'worst' else ''}", cells))
+    return Figures(f"{QUANTITIES[quantity]} by severity ({unit})", ("", *map(plain, columns)), tuple(rows))
 
 
 _PATHS = (
@@ -206,7 +222,7 @@ def _alone(looks: Sequence[Reading]) -> Figures:
     found: dict[tuple[str | None, str], list[str]] = {}
     for place, look in enumerate(looks):
         for e in look.record.estimates:
-            untouched = e.perturbation is None and (e.quantity in _UNTOUCHED or e.representation is not None)
+            untouched = e.perturbation is None and (e.quantity == "accuracy" or e.representation is not None)
             if e.severity is None and e.subset == "all" and not untouched:
                 found.setdefault((e.perturbation, e.quantity), [""] * len(looks))[place] = _text(e)
     rows = [

@@ -37,14 +37,13 @@ def focus_tables(looks: Sequence[Reading]) -> list[Table]:
 
 def _of_method(looks: Sequence[Reading], method: str) -> Table:
     rows: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
-    for one in looks[0].perturbations:
-        for severity in one.severities:
-            flips = tuple(_text(look.get("flip", one.name, severity)) for look in looks)
-            alike = tuple(
-                tuple(_text(_found(look, method, quantity, one.name, severity)) for look in looks)
-                for quantity in _MOVES
-            )
-            rows.append((f"{words(one.name)} {plain(severity)}", (flips, *alike)))
+    tried = dict.fromkeys((one.name, s) for look in looks for one in look.perturbations for s in one.severities)
+    for name, severity in tried:
+        flips = tuple(_text(look.get("flip", name, severity)) for look in looks)
+        alike = tuple(
+            tuple(_text(_found(look, method, quantity, name, severity)) for look in looks) for quantity in _MOVES
+        )
+        rows.append((f"{words(name)} {plain(severity)}", (flips, *alike)))
     header = ("", QUANTITIES["flip"], *(QUANTITIES[quantity] for quantity in _MOVES))
     return f"{words(method)}: the copy's map against the image's", header, tuple(rows)
 

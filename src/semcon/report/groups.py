@@ -52,7 +52,7 @@ def _group(subset: str) -> str:
 def follow_tables(looks: Sequence[Reading]) -> list[Table]:
     """Properties in the order in which the first run's predictions follow them, with how often copies change class."""
     follows, flips = ([_of(look, quantity) for look in looks] for quantity in ("follows", "flip"))
-    names = sorted(follows[0], key=lambda key: -(follows[0][key].mean or 0))
+    names = _ordered(follows)
     rows = tuple(
         (words(name).removesuffix(" of another"),
          tuple(tuple(_text(own.get((name, severity))) for own in each) for each in (follows, flips)))
@@ -71,7 +71,7 @@ def follow_tables(looks: Sequence[Reading]) -> list[Table]:
 def axis_tables(looks: Sequence[Reading]) -> list[Table]:
     """What a classifier by one property alone knows, and how much of it the perturbation changes."""
     lift, changed = ([_of(look, quantity) for look in looks] for quantity in ("factor_lift", "factor_changed"))
-    names = sorted(lift[0], key=lambda key: -(lift[0][key].mean or 0))
+    names = _ordered(lift)
     rows = tuple(
         (f"{words(name)} at {plain(severity or 0)}",
          tuple(tuple(_text(own.get((name, severity))) for own in each) for each in (lift, changed)))
@@ -87,6 +87,15 @@ def _of(look: Reading, quantity: str) -> dict[tuple[str, float | None], Estimate
         for e in look.record.estimates
         if e.quantity == quantity and e.subset == "all" and e.draws == "random"
     }
+
+
+def _ordered(each: Sequence[dict[tuple[str, float | None], Estimate]]) -> list[tuple[str, float | None]]:
+    """The first run's, its largest first; then what only later runs have."""
+    return list(dict.fromkeys(key for run in each for key in _largest_first(run)))
+
+
+def _largest_first(run: dict[tuple[str, float | None], Estimate]) -> list[tuple[str, float | None]]:
+    return sorted(run, key=lambda key: -(run[key].mean or 0))
 
 
 def _text(estimate: Estimate | None) -> str:

@@ -25,7 +25,7 @@ from semcon.report.differences import DifferenceTable, difference_rows
 from semcon.report.downloads import csv_uri
 from semcon.report.evaluations import HEADER as EVALUATION_HEADER
 from semcon.report.evaluations import EvaluationPart, evaluation_parts, evaluation_rows
-from semcon.report.meanings import MEANINGS, READING
+from semcon.report.meanings import INTERVALS, MEANINGS, PROFILE, RANDOM_AND_WORST, READING, TESTS
 from semcon.report.mended import ChangedGallery
 from semcon.report.numbers import counted, duration, interval, number, plain, sentence, short, words
 from semcon.report.profile_table import HEADER as PROFILE_HEADER
@@ -135,7 +135,7 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
         "differences": differences,
         "findings": [(run.label, run.findings) for run in runs],
         "meanings": [meaning for meaning in MEANINGS if meaning.quantity in told],
-        "reading": READING,
+        "reading": [(title, text) for title, text in READING if title in _spoken(runs)],
         "settings": settings_of(runs),
         "citation": _citation(runs[0].record.semcon),
         "downloads": {
@@ -147,6 +147,14 @@ def _context(runs: Sequence[Reading], differences: Sequence[DifferenceTable]) ->
             "differences": csv_uri(DIFFERENCE_HEADER, difference_rows(differences)),
         },
     }
+
+
+def _spoken(runs: Sequence[Reading]) -> set[str]:
+    """What the page needs explained: profiles of continuity, worst cases, tests between runs."""
+    found = {INTERVALS}
+    found |= {PROFILE} if any(run.record.profile for run in runs) else set()
+    found |= {RANDOM_AND_WORST} if any(e.draws == "worst" for run in runs for e in run.record.figures()) else set()
+    return found | ({TESTS} if len(runs) > 1 else set())
 
 
 def _sections(runs: Sequence[Reading], context: dict[str, Any]) -> list[Section]:

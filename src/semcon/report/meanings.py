@@ -71,8 +71,8 @@ MEANINGS = (
     Meaning(
         "critical_severity",
         "The severity at which the prediction first changes, the smallest over the draws; of an attack the smallest at "
-        "which it found a wrong copy, 0 where the untouched image is wrong. The median over images, where images that "
-        "never flip on the ladder count as censored (Kaplan-Meier).",
+        "which it found a wrong copy, 0 where the untouched image is wrong. The median over images, where images "
+        "without one on the ladder count as censored (Kaplan-Meier).",
         "Only the ladder's rungs are looked at first: a prediction that changes between two of them and changes back "
         "before the next is missed. Where most are censored the median lies beyond the ladder and is not known.",
     ),
@@ -207,26 +207,27 @@ MEANINGS = (
         "As with the Gini index.",
     ),
 )
+RANDOM_AND_WORST, INTERVALS, PROFILE, TESTS = "Random and worst", "Intervals", "Profile", "Better, worse and p"
 READING = (
     (
-        "Random and worst",
+        RANDOM_AND_WORST,
         "Random draws stand for what happens; the worst case is the largest change, or the deepest flip, that a search "
         "found inside the same parameter set. Searches include the random draws among their starts. Where no gradient "
         "can be used the worst is the best of k draws: a lower bound.",
     ),
     (
-        "Intervals",
+        INTERVALS,
         "95 %: percentile bootstrap over images (2000 Poisson resamples, keyed by image, so that runs on the same "
         "images are paired), Wilson for rates. They say how much another sample of images would differ, not whether "
         "these images stand for yours.",
     ),
     (
-        "Profile",
+        PROFILE,
         "Each entry is the mean over the family's perturbations and measured severities, random draws. Profiles are "
         "comparable only between runs with the same perturbations, severities, canvas and images.",
     ),
     (
-        "Better, worse and p",
+        TESTS,
         "Between two runs an image counts as worse where its prediction flips (or is wrong) on more of its copies than "
         "before, as better where on fewer. p is the exact chance of so uneven a split if worse and better were equally "
         "likely: McNemar's test for one draw, a sign test over images for several, whose draws depend on each other. "

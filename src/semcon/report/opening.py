@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semcon.core.difference import LEVEL, Difference
-from semcon.report.numbers import counted, decimals, interval, number, words
+from semcon.core.quantities import MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE
+from semcon.report.numbers import counted, decimals, interval, number, plain, words
 from semcon.report.text import visible
 
 _ATTACKS = ("pgd_linf", "square_linf", "pgd_l2")
-_RATIOS = {"mean_corruption_error": "mean corruption error", "mean_flip_rate": "mean flip rate along sequences"}
+_RATIOS = {MEAN_CORRUPTION_ERROR: "mean corruption error", MEAN_FLIP_RATE: "mean flip rate along sequences"}
 
 
 def opening(
@@ -44,19 +45,19 @@ def evaluation_opening(
     searched = _searched(differences)
     if searched is not None:
         told.append(
-            f"{name}: accuracy under {words(searched.perturbation or '')} at {number(searched.severity)} changed by "
-            f"{_points(searched)}."
+            f"{name}: accuracy under {words(searched.perturbation or '')} at {plain(searched.severity or 0)} "
+            f"changed by {_points(searched)}."
         )
     return tuple(told)
 
 
 def _ratio(one: Difference) -> str:
-    """`0.8 [0.7, 0.9] of the first's`, and what is left out of it."""
+    """`0.8 [0.7, 0.9] of the first's`, and what is left out of it or not known."""
     if one.second is None:
         return f"not known: {one.reason}"
     low, high = (None if end is None else 1 + end for end in (one.low, one.high))
-    without = f", without those that have none: {one.reason}" if one.reason else ""
-    return f"{number(one.second)} {interval(low, high, one.second)} of the first's{without}"
+    told = f"{number(one.second)} {interval(low, high, one.second)} of the first's"
+    return f"{told} ({one.reason})" if one.reason else told
 
 
 def _smoother(one: Difference) -> str:
@@ -64,7 +65,7 @@ def _smoother(one: Difference) -> str:
     title = {"input_curvature": "the loss's curvature", "lipschitz": "the Lipschitz constant"}.get(one.quantity)
     if title is None or one.subset != "all" or one.difference is None:
         return ""
-    where = "" if one.severity is None else f" within {number(one.severity)}/255"
+    where = "" if one.severity is None else f" within {plain(one.severity)}/255"
     chance = "" if one.sign else "; chance could explain that"
     return f"{title}{where} went from {number(one.first)} to {number(one.second)} ({_signed(one, 1, '')}){chance}"
 

@@ -1,0 +1,21 @@
+"""The names of all figures, and what kinds of them there are: read by gates, comparisons and reports."""
+
+from __future__ import annotations
+
+from semcon.core.explained import OF_COPIES, OF_MAPS
+
+FLIP_PROBABILITY = "flip_probability"
+MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE = "mean_corruption_error", "mean_flip_rate"
+RELATIVE = (MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE)
+"""Of one model over another's: in comparisons only."""
+UNTOUCHED = (
+    "accuracy", "accuracy_gap", "flip_gap", "gradient_norm", "input_curvature", "relative_change_gap", *RELATIVE,
+    *OF_MAPS,
+)  # fmt: skip
+"""Told without a perturbation."""
+QUANTITIES = tuple(sorted({
+    *UNTOUCHED, *OF_COPIES, FLIP_PROBABILITY, "accuracy_kept", "any_nearer_20", "change", "confidence_drop",
+    "critical_severity", "discontinuity", "factor_changed", "factor_lift", "flip", "follows", "lipschitz",
+    "local_lipschitz", "path_curvature", "relative_change", "straightness", "within_class_change",
+}))  # fmt: skip
+"""All of them."""
