@@ -12,6 +12,7 @@ from semcon.datasets import Arrays, Shapes
 from semcon.grouping.attributes import read_attributes
 from semcon.grouping.gaps import Group, gaps
 from semcon.loading import scan
+from semcon.recipes.sources import parse_data
 
 
 def group(value: str, rate: float, images: int = 100) -> Group:
@@ -71,6 +72,34 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path, text: str, told: str) -
     data, found = folder(tmp_path)
     with pytest.raises(SemconError, match=told):
         read_attributes(data, found, written(tmp_path, text))
+
+
+def test_columns_of_a_parquet_file_are_attributes(tmp_path: Path) -> None:
+    """Of the rows that are read, whichever columns images and labels are in."""
+    import io
+
+    import polars as pl
+    from PIL import Image
+
+    def png(i: int) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(np.full((4, 4, 3), i * 9, np.uint8)).save(out, "PNG")
+        return out.getvalue()
+
+    frame = pl.DataFrame(
+        {"image": [png(i) for i in range(6)], "label": [0, 1] * 3, "sex": list("mfmfmf"), "age": [1, 2] * 3}
+    )
+    frame.write_parquet(tmp_path / "x.parquet")
+    data = parse_data(f"parquet:{tmp_path}/x.parquet[1:5]", None)
+    assert read_attributes(data, scan(data), "sex, age") == {"sex": tuple("fmfm"), "age": ("2", "1", "2", "1")}
+    with pytest.raises(UnknownNameError, match="Did you mean sex"):
+        read_attributes(data, scan(data), "sexe")
+    with pytest.raises(SemconError, match="expected one value an image"):
+        read_attributes(data, scan(data), "image")
+    frame.with_columns(sex=pl.Series(["m", None, "m", "f", "m", "f"])).write_parquet(tmp_path / "x.parquet")
+    missing = parse_data(f"parquet:{tmp_path}/x.parquet", None)
+    with pytest.raises(SemconError, match="sex is missing for 1 image, such as row 1"):
+        read_attributes(missing, scan(missing), "sex")
 
 
 def test_hundreds_of_values_are_no_groups(tmp_path: Path) -> None:

@@ -48,11 +48,8 @@ class Parquet:
         length = None if stop is None else stop - (start or 0)
         if limit is not None:
             length = limit if length is None else min(limit, length)
-        try:
-            whole = pl.concat([pl.scan_parquet(path).select(columns) for path in paths])
-            self._frame = whole.slice(start or 0, length).collect()
-        except pl.exceptions.PolarsError as error:
-            raise SemconError(f"cannot read {self.source}: {_first_line(error)}") from None
+        self._paths, self._slice = paths, (start or 0, length)
+        self._frame = self._read(columns)
         if not len(self._frame):
             raise SemconError(f"{self.source} has no rows in the range asked for")
         self.classes, self._labels = self._read_labels(paths[0])
@@ -75,6 +72,26 @@ class Parquet:
             [Path(part) for part in files.split(",") if part], image_column=named.get("image"),
             label_column=named.get("label"), rows=rows, limit=limit,
         )  # fmt: skip
+
+    def _read(self, columns: list[str]) -> pl.DataFrame:
+        try:
+            whole = pl.concat([pl.scan_parquet(path).select(columns) for path in self._paths])
+            return whole.slice(*self._slice).collect()
+        except pl.exceptions.PolarsError as error:
+            raise SemconError(f"cannot read {self.source}: {_first_line(error)}") from None
+
+    def column(self, name: str) -> list[str | None]:
+        """Another column of every row, as text. Errors: `UnknownNameError`; `SemconError` for nested or binary data."""
+        schema = _schema(self._paths[0])
+        if name not in schema:
+            raise UnknownNameError(f"column of {self._paths[0].name}", name, schema)
+        if schema[name].is_nested() or schema[name] == pl.Binary:
+            raise SemconError(
+                f"column {name!r} of {self._paths[0].name} is {schema[name]}: expected one value an image"
+            )
+        for path in self._paths[1:]:
+            _check_alike(schema, [name], self._paths[0], path)
+        return self._read([name])[name].cast(pl.String).to_list()
 
     def __len__(self) -> int:
         return len(self._frame)
