@@ -148,6 +148,17 @@ def test_a_metric_frame_of_fairlearn_says_the_same(tmp_path: Any) -> None:
         assert gap == pytest.approx(frame.difference()[quantity])
 
 
+def test_of_many_images_a_keyed_part_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same images whatever their order."""
+    monkeypatch.setattr("semcon.evaluations.axis_meaning.MOST", 40)
+    data = bars()
+    turned = Arrays(np.stack([data.image(i) for i in reversed(range(N))]), [i % 3 for i in reversed(range(N))])
+    one, two = (semcon.audit(ByColour(), own, evaluate="axis_meaning") for own in (data, turned))
+    samples = [set(run.of("axis_meaning").samples.images["sample"].to_list()) for run in (one, two)]
+    assert samples[0] == samples[1]
+    assert len(samples[0]) == 40
+
+
 def test_an_axis_that_tells_the_class_is_warned_of_and_another_is_not() -> None:
     """The bars' hue is their class; grey bars have none."""
     warned = {f.message.partition(" may ")[0] for f in audit(ByColour(), bars(), "axis_meaning").findings

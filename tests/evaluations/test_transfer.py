@@ -124,6 +124,8 @@ def test_a_black_box_gives_its_outputs_as_features() -> None:
     inner = Network().eval()
     record = audit(lambda x: inner(x).detach(), target())
     assert "transfer-from-logits" in {finding.code for finding in record.findings}
+    with pytest.raises(SemconError, match="a black box has no layer 'body'"):
+        audit(lambda x: inner(x).detach(), target(), transfer_layer="body")
     with pytest.raises(SemconError, match="black box"):
         audit(lambda x: inner(x).detach(), target(), budget="full")
 

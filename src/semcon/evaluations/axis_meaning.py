@@ -30,6 +30,7 @@ from semcon.report.numbers import interval, number, percent, words
 from semcon.subject import Subject
 
 RUNG = 3  # of each ladder
+MOST = 4000  # images: neighbours are looked for among all of them
 CHANGED, FALL = 0.1, 0.1  # share of its right answers, and accuracy, that it loses where an axis is warned of
 LIFT, TURNED = "factor_lift", "factor_changed"
 
@@ -83,9 +84,11 @@ class AxisMeaning(Evaluation):
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress
     ) -> None:
-        """All images once, then the classifiers; one part."""
+        """The images once, at most 4000 of the smallest keyed hash, then the classifiers; one part."""
         if skip:
             return
+        rank = Keys(index.ids, self.seed, 0, "axis_meaning").bits("rank")
+        chosen = sorted(rank.argsort(stable=True)[:MOST].tolist())
         if len(index.ids) < 2 * FOLDS:
             raise SemconError(
                 f"axis_meaning learns in {FOLDS} folds: expected {2 * FOLDS} images, got {len(index.ids)}"
@@ -107,8 +110,8 @@ class AxisMeaning(Evaluation):
             progress.advance(len(x))
             return len(x)
 
-        with progress.task("axis meaning", total=len(index.ids)):
-            for batch in read(range(len(index.ids))):
+        with progress.task("axis meaning", total=len(chosen)):
+            for batch in read(chosen):
                 sum(fitting(batch, look, progress.say))
         frame = pl.concat(images)
         labels, ids = frame["label"].to_numpy().astype(np.int64), frame["sample"].to_numpy()

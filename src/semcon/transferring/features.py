@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from semcon.core.errors import SemconError
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting
 from semcon.subject import Subject
@@ -23,9 +24,11 @@ LOGITS = "logits"
 def feature_layer(subject: Subject, wanted: str | None) -> str:
     """The layer that features come from: the wanted one, the input of the last linear layer, or the logits.
 
-    Errors: `UnknownNameError` with near names for a layer that the model lacks.
+    Errors: `UnknownNameError` with near names for a layer that the model lacks; `SemconError` for one of a black box.
     """
     if wanted is not None and wanted != LOGITS:
+        if subject.module is None:
+            raise SemconError(f"a black box has no layer {wanted!r}: leave out --transfer-layer, or give the nn.Module")
         probe = torch.rand(2, 3, subject.canvas.height, subject.canvas.width, device=subject.device)
         with torch.no_grad():
             subject.view(probe, (wanted,))
