@@ -27,7 +27,7 @@ import torch
 from environment import environment
 from torch import Tensor, nn
 
-from semcon.attacking.curve import Draws, Gradient, climb_ladder
+from semcon.attacking.curve import Draws, Gradient, search_ladder
 from semcon.attacking.goal import Goal
 from semcon.built import build_subject
 from semcon.core.registry import load
@@ -82,7 +82,7 @@ def ours(model: nn.Module, eps: float) -> Attack:
         with torch.no_grad():
             clean = model(x)
         draws = Draws(ball, Keys(ids, 0, 0, "pgd_linf"), x)
-        curve, _ = climb_ladder(x, Goal(model, y), clean, (255 * eps,), topple=Gradient(STeps, 1), draws=draws)
+        curve, _ = search_ladder(x, Goal(model, y), clean, (255 * eps,), topple=Gradient(STeps, 1), draws=draws)
         return curve.critical.isinf()
 
     return attack

@@ -48,11 +48,11 @@ def publish(code: Path, data: Path, file: Path) -> None:
 
     import reference
 
-    clean, written = {32: reference.small(data)[:4], 224: reference.large(data)[:4]}, {}
+    clean, written = {32: reference.small(data)[:4], 224: reference.photographs(data, 1, 224)[:4]}, {}
     file = file.resolve()
     os.chdir(code)
-    for size, script in reference.SCRIPTS.items():
-        published = reference.functions(Path(script))
+    for size in clean:
+        published = reference.functions(Path(reference.SCRIPTS[size]))
         written[f"{size}/clean"] = clean[size]
         for name in DRAWN:
             for level in range(1, 6):

@@ -14,7 +14,7 @@ from semcon.report.explanations import faithfulness_tables, focus_tables, stabil
 from semcon.report.groups import axis_tables, follow_tables, group_tables
 from semcon.report.listening import listening_figure
 from semcon.report.map_picture import common_scale, map_picture
-from semcon.report.numbers import interval, number, plain, words
+from semcon.report.numbers import plain, with_interval, words
 from semcon.report.reading import QUANTITIES, Reading
 
 _TITLES = {
@@ -242,4 +242,4 @@ def _text(estimate: Estimate | None) -> str:
     if estimate.mean is None:
         never = estimate.quantity == "critical_severity"
         return "beyond the ladder" if never else "–"
-    return f"{number(estimate.mean)} {interval(estimate.low, estimate.high, estimate.mean)}"
+    return with_interval(estimate.mean, estimate.low, estimate.high)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from semcon.core.explained import CHANCE, CURVES, FAITH, FOCUS, LIKENESS
 from semcon.core.record import Estimate
-from semcon.report.numbers import interval, number, plain, words
+from semcon.report.numbers import plain, with_interval, words
 from semcon.report.reading import QUANTITIES, Reading
 
 Rows = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
@@ -84,4 +84,4 @@ def _found(
 def _text(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
-    return f"{number(estimate.mean)} {interval(estimate.low, estimate.high, estimate.mean)}".rstrip()
+    return with_interval(estimate.mean, estimate.low, estimate.high)

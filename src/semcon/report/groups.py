@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semcon.core.record import Estimate
-from semcon.report.numbers import interval, number, plain, words
+from semcon.report.numbers import plain, with_interval, words
 from semcon.report.reading import Reading
 
 Row = tuple[str, tuple[tuple[str, ...], ...]]
@@ -101,4 +101,4 @@ def _largest_first(run: dict[tuple[str, float | None], Estimate]) -> list[tuple[
 def _text(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
-    return f"{number(estimate.mean)} {interval(estimate.low, estimate.high, estimate.mean)}"
+    return with_interval(estimate.mean, estimate.low, estimate.high)

@@ -35,6 +35,11 @@ def interval(low: float | None, high: float | None, mean: float | None = None) -
     return f"[{number(low, places)}, {number(high, places)}]"
 
 
+def with_interval(mean: float | None, low: float | None, high: float | None) -> str:
+    """`0.483 [0.462, 0.505]`; the value alone where no interval is known."""
+    return f"{number(mean)} {interval(low, high, mean)}".rstrip()
+
+
 def plain(value: float) -> str:
     """A setting as it was given: `0.05`, `8`, `224`."""
     return f"{value:.10g}"
