@@ -40,6 +40,7 @@ DOUBTS = (
     "bias-position",
     "explanation-blank",
     "explanation-ignores-weights",
+    "explanation-weights-not-shuffled",
     "gradient-masking-black-box",
     "gradient-masking-large-eps",
     "gradient-masking-loss-flat",

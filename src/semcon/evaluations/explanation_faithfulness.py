@@ -120,6 +120,13 @@ class ExplanationFaithfulness(MapEvaluation):
             )
 
     def _findings(self, figures: list[Estimate], table: SampleTable) -> Iterator[Finding]:
+        if not any(one.quantity == "randomised" for one in figures):
+            yield Finding(
+                code="explanation-weights-not-shuffled", severity="note",
+                message="whether the maps depend on the network's weights was not asked: this model is a black box, or "
+                "cannot be copied",
+                remedy="give the nn.Module itself, one that copy.deepcopy takes",
+            )  # fmt: skip
         for one in figures:
             if one.quantity == "randomised" and one.low is not None and one.low > SAME:
                 yield Finding(
