@@ -172,10 +172,10 @@ def test_an_axis_that_tells_the_class_is_warned_of_and_another_is_not() -> None:
 
 
 def test_a_network_that_cannot_be_copied_is_not_said_to_be_checked() -> None:
-    """A black box keeps its weights to itself: the question about them is said to be unasked; of a module it is asked."""
+    """Of a black box the question about its weights is said to be unasked; of a module it is asked."""
     code = "explanation-weights-not-shuffled"
     inner, options = ByHalf(), {"limit": 12}
-    box = audit(lambda x: inner(x).detach(), bars(), "explanation_faithfulness", explanations="occlusion", **options)  # type: ignore[arg-type]
+    box = audit(lambda x: inner(x).detach(), bars(), "explanation_faithfulness", explanations="occlusion", **options)
     own = audit(inner, bars(), "explanation_faithfulness", explanations="occlusion", **options)
     assert code in [finding.code for finding in box.findings]
     assert code not in [finding.code for finding in own.findings]
