@@ -72,14 +72,14 @@ def warp(x: Tensor, matrix: Tensor, padding: Padding = "reflection") -> Tensor:
     height, width = x.shape[-2:]
     half = matrix.new_tensor([width / 2, height / 2])
     turn, shift = matrix.split((2, 1), dim=2)
-    across, down = _centred(width, matrix), _centred(height, matrix)
+    across, down = centred(width, matrix), centred(height, matrix)
     rows = across * (turn[:, None, :, 0] / half)
     columns = down * (turn[:, None, :, 1] / half) + shift.mT / half
     grid = rows[:, None] + columns[:, :, None]
     return F.grid_sample(x, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
-def _centred(size: int, like: Tensor) -> Tensor:
+def centred(size: int, like: Tensor) -> Tensor:
     """Pixel positions along one side counted from the centre, (1, size, 1)."""
     return torch.arange(size, dtype=like.dtype, device=like.device).sub_((size - 1) / 2).view(1, -1, 1)
 

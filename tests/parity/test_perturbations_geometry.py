@@ -15,7 +15,7 @@ from torch import Tensor
 
 from semcon.core.concepts import Unit
 from semcon.imaging import Padding
-from semcon.perturbations import HorizontalFlip, Rotation, Scale, Translation
+from semcon.perturbations import HorizontalFlip, Rotation, Scale, Tilt, Translation
 
 PADDINGS: tuple[tuple[Padding, Literal["symmetric", "constant"]], ...] = (
     ("reflection", "symmetric"),
@@ -133,3 +133,20 @@ def test_kornia_rotates_alike(photographs: Tensor) -> None:
     ours = Rotation()(square, {"angle": angles / 180}, 180.0)
     inside = (slice(None), slice(None), slice(14, -14), slice(14, -14))
     torch.testing.assert_close(ours[inside], theirs[inside], rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize(("degrees", "axis"), [(15.0, 0.0), (-15.0, 1.0), (30.0, 0.37), (45.0, -0.8)])
+def test_tilt_is_a_rotation_in_space_and_a_projection(photographs: Tensor, degrees: float, axis: float) -> None:
+    """Oracle: the 3 x 3 homography of a plane turned by Rodrigues' formula, inverted; scipy's linear interpolation."""
+    x, (height, width) = photographs.double(), photographs.shape[-2:]
+    away, turn = math.hypot(height, width), math.radians(degrees)
+    line = np.array([math.cos(axis * math.pi / 2), math.sin(axis * math.pi / 2), 0.0])
+    cross = np.array([[0, 0, line[1]], [0, 0, -line[0]], [-line[1], line[0], 0]])
+    rotation = np.eye(3) + math.sin(turn) * cross + (1 - math.cos(turn)) * cross @ cross
+    camera = np.diag([away, away, 1.0]) @ np.column_stack((rotation[:, 0], rotation[:, 1], [0, 0, away]))
+    down, across = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
+    read = np.linalg.inv(camera) @ np.stack((across.ravel(), down.ravel(), np.ones(down.size)))
+    at = np.stack((read[1] / read[2] + (height - 1) / 2, read[0] / read[2] + (width - 1) / 2))
+    expected = [ndimage.map_coordinates(p, at, order=1, mode="reflect") for p in x.reshape(-1, height, width).numpy()]
+    ours = Tilt()(x, unit("angle", math.copysign(1, degrees)) | unit("axis", axis), abs(degrees))
+    np.testing.assert_allclose(ours.numpy(), np.stack(expected).reshape(x.shape), rtol=0, atol=1e-9)

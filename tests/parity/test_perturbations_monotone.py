@@ -93,6 +93,7 @@ COUNTEREXAMPLES: dict[str, tuple[Tensor, Unit, tuple[float, ...]]] = {
     "translation": (stripes(8.0), {"shift": one(1.0, 0.0)}, (6.25, 12.5)),
     "rotation": (spokes(), {"angle": one(1.0)}, (10.0, 20.0)),
     "rotation_translation": (spokes(), {"angle": one(1.0), "shift": one(0.0, 0.0)}, (10.0, 20.0)),
+    "tilt": (stripes(8.0), {"angle": one(1.0), "axis": one(1.0)}, (20.0, 25.0)),
     "scale": (rings(), {"shift": one(1.0)}, (0.1, 0.2)),
     "color_jitter": (magenta(), {**JITTER, "hue.shift": one(-0.59)}, (0.2, 0.3)),
     "jpeg": (fine_stripes(), {}, (85, 86)),

@@ -36,7 +36,7 @@ class Corruption(TrialEvaluation):
     """
 
     question: ClassVar[str] = "How much accuracy is left under common corruptions?"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     frames: int = 0
 

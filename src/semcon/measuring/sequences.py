@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from semcon.core.concepts import Perturbation, Unit
+from semcon.core.concepts import Perturbation
 from semcon.core.registry import load
 from semcon.keyed import Keys
 from semcon.loading import Batch
@@ -27,13 +26,13 @@ DRAWS = "sequence"  # in the table's column `draws`; `draw` is the frame
 class Sequence:
     """`severity`: of every frame, or of the last one where it is the severity that moves, from `start` on.
 
-    `moves`: "draw" (noise: each frame is held against the first, untouched one), "parameter" (the first unit parameter,
-    from -1 to 1) or "severity"; these two against the frame before.
+    `moves`: "draw" (noise: each frame is held against the first, untouched one), "severity", or the unit parameter that
+    goes from -1 to 1 (its first number; the others of it are 0); these two are held against the frame before.
     """
 
     name: str
     severity: float
-    moves: Literal["draw", "parameter", "severity"]
+    moves: str
     start: float = 0.0
 
     @property
@@ -53,33 +52,28 @@ class Sequence:
                 unit = perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x)
                 yield perturbation(x, unit, self.start + (self.severity - self.start) * share)
             else:
-                unit = _moved(perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x), 2 * share - 1)
-                yield perturbation(x, unit, self.severity)
-
-
-def _moved(unit: Unit, place: float) -> Unit:
-    """The first number of the first parameter at `place`, all other numbers of it at 0."""
-    name = next(iter(unit))
-    value = torch.zeros_like(unit[name])
-    value.view(len(value), -1)[:, 0] = place
-    return unit | {name: value}
+                unit = perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x)
+                value = torch.zeros_like(unit[self.moves])
+                value.view(len(value), -1)[:, 0] = 2 * share - 1
+                yield perturbation(x, unit | {self.moves: value}, self.severity)
 
 
 SEQUENCES = (
     Sequence("gaussian_noise", 0.03, "draw"),
-    Sequence("speckle_noise", 0.5, "draw"),
+    Sequence("shot_noise", 0.45, "draw"),
     Sequence("motion_blur", 3.0, "severity", start=1.0),
     Sequence("zoom_blur", 4.0, "severity", start=2.0),
-    Sequence("brightness", 0.3, "parameter"),
-    Sequence("translation", 9.0, "parameter"),
-    Sequence("rotation", 15.0, "parameter"),
-    Sequence("scale", 0.3, "parameter"),
-    Sequence("hue", 0.1, "parameter"),
+    Sequence("snow", 1.0, "severity", start=0.1),
+    Sequence("brightness", 0.3, "shift"),
+    Sequence("translation", 9.0, "shift"),
+    Sequence("rotation", 15.0, "angle"),
+    Sequence("tilt", 15.0, "angle"),
+    Sequence("scale", 0.3, "shift"),
 )
-"""Nine: noise, blur, light and geometry. Of the published ten, snow and tilt are missing; speckle and hue are added.
+"""The ten of ImageNet-P: noise, blur, weather, light and geometry.
 
-Every frame differs from the one before, at every size. So blur grows between two levels: a ray that turns is rounded to
-pixels, and a zoom by less than a pixel is none, and either would stand still for some steps in small images.
+Every frame differs from the one before, at every size. So blur and snow grow between two levels: a ray that turns is
+rounded to pixels, and a zoom by less than a pixel is none, and either would stand still for some steps in small images.
 """
 
 

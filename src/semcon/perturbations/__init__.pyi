@@ -39,5 +39,6 @@ from semcon.perturbations.silhouette import Silhouette as Silhouette
 from semcon.perturbations.snow import Snow as Snow
 from semcon.perturbations.spatter import Spatter as Spatter
 from semcon.perturbations.speckle_noise import SpeckleNoise as SpeckleNoise
+from semcon.perturbations.tilt import Tilt as Tilt
 from semcon.perturbations.translation import Translation as Translation
 from semcon.perturbations.zoom_blur import ZoomBlur as ZoomBlur
