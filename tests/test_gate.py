@@ -14,6 +14,7 @@ from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.intervals import wilson
 from semcon.core.record import Estimate
 from semcon.junit import write_junit
+from semcon.rules import parse_rule
 
 
 def estimate(**changes: object) -> Estimate:
@@ -58,19 +59,19 @@ def record(make_record):
     ],
 )
 def test_a_rule_fails_only_where_the_whole_interval_lies_beyond(record, rule, state, code):
-    results = gate.judge(record, [gate.parse_rule(rule)])
+    results = gate.judge(record, [parse_rule(rule)])
     assert [result.state for result in results] == [state]
     assert gate.exit_code(results) == code
 
 
 def test_a_rule_without_a_severity_speaks_of_every_one(record):
-    results = gate.judge(record, [gate.parse_rule("gaussian_noise flip > 0.4")])
+    results = gate.judge(record, [parse_rule("gaussian_noise flip > 0.4")])
     assert [result.state for result in results] == ["passed", "failed"]
     assert gate.exit_code(results) == 1
 
 
 def test_a_gauge_can_be_named(record):
-    (result,) = gate.judge(record, [gate.parse_rule("gaussian_noise:0.05 relative_change[penultimate.l2] > 0.2")])
+    (result,) = gate.judge(record, [parse_rule("gaussian_noise:0.05 relative_change[penultimate.l2] > 0.2")])
     assert "0.31" in result.sentence
 
 
@@ -85,7 +86,7 @@ def test_the_number_of_images_proposed_is_what_wilson_says():
 
 def test_a_figure_on_the_threshold_cannot_be_settled(record):
     assert gate.images_needed(estimate(), 0.3) is None
-    (result,) = gate.judge(record, [gate.parse_rule("gaussian_noise:0.05 flip > 0.3")])
+    (result,) = gate.judge(record, [parse_rule("gaussian_noise:0.05 flip > 0.3")])
     assert "no number of images" in result.sentence
 
 
@@ -101,7 +102,7 @@ def test_a_figure_on_the_threshold_cannot_be_settled(record):
 )
 def test_a_rule_that_cannot_be_read_says_why(rule, error, words):
     with pytest.raises(error, match=words):
-        gate.parse_rule(rule)
+        parse_rule(rule)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_a_rule_that_cannot_be_read_says_why(rule, error, words):
 )
 def test_a_rule_that_speaks_of_nothing_says_what_there_is(record, rule, words):
     with pytest.raises(SemconError, match=words):
-        gate.judge(record, [gate.parse_rule(rule)])
+        gate.judge(record, [parse_rule(rule)])
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_a_critical_severity_passes_only_with_a_lower_bound(make_record, changes
     """By hand: without a lower bound nothing is known; with one above the threshold it cannot hold."""
     missing = {"quantity": "critical_severity", "severity": None, "mean": None, "low": None, "high": None}
     record = make_record([estimate(**(missing | changes))])
-    (result,) = gate.judge(record, [gate.parse_rule("gaussian_noise critical_severity < 0.3")])
+    (result,) = gate.judge(record, [parse_rule("gaussian_noise critical_severity < 0.3")])
     assert result.state == state
     assert re.search(words, result.sentence)
     assert "inf" not in result.sentence
@@ -151,7 +152,7 @@ def test_findings_fail_by_code(record):
 
 
 def test_junit_is_read_back(record, tmp_path):
-    rules = [gate.parse_rule(f"gaussian_noise:0.05 flip > {threshold}") for threshold in (0.2, 0.28, 0.4)]
+    rules = [parse_rule(f"gaussian_noise:0.05 flip > {threshold}") for threshold in (0.2, 0.28, 0.4)]
     write_junit(tmp_path / "deep" / "gate.xml", gate.judge(record, rules))
     suite = ElementTree.parse(tmp_path / "deep" / "gate.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")

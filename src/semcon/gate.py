@@ -9,26 +9,19 @@ from __future__ import annotations
 
 import math
 import operator
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.measured import Measured
-from semcon.core.quantities import FLIP_PROBABILITY, QUANTITIES, RELATIVE, UNTOUCHED
+from semcon.core.quantities import FLIP_PROBABILITY
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
 from semcon.report.numbers import counted
+from semcon.rules import Rule, check_draws, check_rules, rule_name, speaks_of
 
-ATTEMPTS = (
-    "autoattack_linf", "background_of_another", "brightness_of_another", "color_jitter_attack", "colour_of_another",
-    "contrast_of_another", "few_shot", "fgsm_linf", "fine_tuning", "fourier_noise", "knn", "linear_probe", "pgd_l2",
-    "pgd_linf", "position_of_another", "rotation_translation_attack", "square_linf",
-)  # fmt: skip
-"""What evaluations try that is no perturbation of its own."""
 DOUBTS = (
     "adversarial-weak-attack",
     "adversarial-without-gradients",
@@ -58,25 +51,7 @@ DOUBTS = (
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
-_RULE = re.compile(
-    r"^\s*(?:(?P<perturbation>[A-Za-z]\w*)(?::(?P<severity>[^\s]+))?\s+)??(?:(?P<draws>worst|random)\s+)?"
-    r"(?P<quantity>[A-Za-z]\w*)(?:\[(?P<gauge>[^\]]+)\])?\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>[^\s]+)\s*$"
-)
 State = Literal["failed", "undecided", "passed"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """`text` as the user wrote it; None where a part was left out."""
-
-    text: str
-    perturbation: str | None
-    severity: float | None
-    draws: str
-    quantity: str
-    gauge: str | None
-    operator: str
-    threshold: float
 
 
 @dataclass(frozen=True)
@@ -87,88 +62,6 @@ class RuleResult:
     name: str
     state: State
     sentence: str
-
-
-def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
-    """`[PERTURBATION[:SEVERITY]] [worst|random] QUANTITY[[REPRESENTATION.DISTANCE]] OP NUMBER`.
-
-    `families`: names that may stand in the place of a perturbation.
-
-    Errors: `SemconError` showing the form; `UnknownNameError` for a quantity that does not exist.
-    """
-    match = _RULE.match(text)
-    form = "'[PERTURBATION[:SEVERITY]] [worst] QUANTITY > NUMBER', such as 'gaussian_noise:0.05 flip > 0.2'"
-    if match is None:
-        raise SemconError(f"cannot read the rule {text!r}: expected {form}")
-    if match["quantity"] not in QUANTITIES:
-        raise UnknownNameError("quantity", match["quantity"], QUANTITIES)
-    known = [*available("perturbations"), *ATTEMPTS, *families]
-    if match["perturbation"] is not None and match["perturbation"] not in known:
-        raise UnknownNameError("perturbation", match["perturbation"], known)
-    try:
-        severity = None if match["severity"] is None else float(match["severity"])
-        threshold = float(match["threshold"])
-    except ValueError:
-        raise SemconError(f"the rule {text!r} has a severity or threshold that is no number: expected {form}") from None
-    if not math.isfinite(threshold):
-        raise SemconError(f"the rule {text!r} has the threshold {threshold}: expected a finite number")
-    return Rule(
-        text.strip(), match["perturbation"], severity, match["draws"] or "random", match["quantity"], match["gauge"],
-        match["operator"], threshold,
-    )  # fmt: skip
-
-
-def check_rules(
-    rules: Sequence[Rule], measured: Sequence[Measured], *, families: Sequence[str] = (), whose: str = "in this run"
-) -> None:
-    """Errors: `SemconError` for a rule that speaks of nothing in any of these evaluations.
-
-    `families`: what may stand in the place of a perturbation; `whose`: where there is nothing.
-    """
-    for rule in rules:
-        name = rule.perturbation
-        about = [one for one in measured if name is None or name in one.names or name in families]
-        if not about:
-            known = [*(known for one in measured for known in one.names), *families]
-            raise UnknownNameError(f"perturbation in the rule {rule.text!r}: {whose} there is no", name or "", known)
-        seen = [one for one in about if rule.gauge is None or rule.gauge in one.gauges]
-        if not seen:
-            known = [gauge for one in about for gauge in one.gauges]
-            raise UnknownNameError(f"gauge in the rule {rule.text!r}", rule.gauge or "", known)
-        missing = [None if name in families else _missing(rule, one) for one in seen]
-        if all(missing):
-            raise SemconError(f"the rule {rule.text!r} speaks of nothing {whose}: {missing[0]}")
-
-
-def _missing(rule: Rule, one: Measured) -> str | None:
-    """What a rule asks for that an evaluation does not measure."""
-    if rule.quantity in RELATIVE:
-        return f"{rule.quantity} is of one model over another: semcon compare gives it"
-    if rule.draws == "worst" and not one.worst:
-        return "it has no worst cases (--worst search measures them)"
-    if rule.quantity == "critical_severity" and not one.critical:
-        return "it has no critical severities (--budget standard measures them)"
-    if rule.perturbation is None:
-        example = f"{next(iter(one.names), 'brightness')} {rule.text}"
-        return None if rule.quantity in UNTOUCHED else f"name a perturbation, such as '{example}'"
-    if rule.quantity == FLIP_PROBABILITY or not one.severities.get(rule.perturbation):
-        return _missing_frames(rule, one)
-    if one.quantities is not None and rule.quantity not in one.quantities:
-        return f"under {rule.perturbation} it has {', '.join(one.quantities)}"
-    severities = one.severities[rule.perturbation]
-    if rule.severity is not None and not any(_at(severity, rule.severity) for severity in severities):
-        return f"{rule.perturbation} is measured at {', '.join(f'{severity:g}' for severity in severities)}"
-    return None
-
-
-def _missing_frames(rule: Rule, one: Measured) -> str | None:
-    """The same of what is told, or is all that is told, along frames."""
-    if rule.perturbation not in one.sequences:
-        frames = ", ".join(one.sequences) or "none (corruption has some with --budget standard)"
-        return f"{FLIP_PROBABILITY} is told along sequences of frames: {frames}"
-    if rule.quantity != FLIP_PROBABILITY:
-        return f"{rule.perturbation} is measured along a sequence of frames: it has {FLIP_PROBABILITY}"
-    return None if rule.severity is None else f"{rule.perturbation} is measured along a sequence of frames"
 
 
 def check_codes(codes: Sequence[str]) -> None:
@@ -225,14 +118,6 @@ def _matching(record: Record, rule: Rule) -> list[Estimate]:
     return found
 
 
-def check_draws(rule: Rule, figures: Iterable[Estimate | Difference]) -> None:
-    """Errors: `SemconError` for a rule on random draws where there is the worst case alone."""
-    own = {one.draws for one in figures if (one.perturbation, one.quantity) == (rule.perturbation, rule.quantity)}
-    if own == {"worst"} and rule.draws != "worst":
-        worst = f"{rule.perturbation} worst {rule.quantity}"
-        raise SemconError(f"the rule {rule.text!r} speaks of random draws, and there is the worst case: {worst}")
-
-
 def measured(record: Record) -> Measured:
     """What the record of one evaluation has."""
     looked = [".".join(filter(None, (one.representation, one.distance))) for one in record.estimates]
@@ -246,22 +131,6 @@ def measured(record: Record) -> Measured:
     )  # fmt: skip
 
 
-def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
-    """Whether a rule is about a figure: of all images, by the primary gauge unless it names one."""
-    gauge = None if figure.representation is None else f"{figure.representation}.{figure.distance}"
-    if figure.representation is not None and figure.distance is None:  # of an explanation: all of them unless named
-        gauge = figure.representation if rule.gauge else None
-    same = figure.quantity == rule.quantity and figure.draws == rule.draws and figure.perturbation == rule.perturbation
-    return same and figure.subset == "all" and _at(figure.severity, rule.severity) and gauge in (
-        None, rule.gauge or primary
-    )  # fmt: skip
-
-
-def _at(severity: float | None, wanted: float | None) -> bool:
-    """Whether a rule with this severity (None: any) speaks of an estimate with that one."""
-    return wanted is None or (severity is not None and math.isclose(severity, wanted))
-
-
 def _judged(run: str, rule: Rule, estimate: Estimate) -> RuleResult:
     if rule.quantity == "critical_severity":
         estimate = _unbounded(estimate)
@@ -270,15 +139,6 @@ def _judged(run: str, rule: Rule, estimate: Estimate) -> RuleResult:
     wanted = images_needed(estimate, rule.threshold)
     figures = (estimate.mean, estimate.low, estimate.high)
     return verdict_on(run, rule, rule_name(rule, estimate), figures, _advice(estimate.samples, wanted))
-
-
-def rule_name(rule: Rule, figure: Estimate | Difference) -> str:
-    """A rule as it is judged at one severity."""
-    severity = "" if figure.severity is None else f":{figure.severity:g}"
-    where = "" if figure.perturbation is None else f"{figure.perturbation}{severity} "
-    worst = "worst " if rule.draws == "worst" else ""
-    gauge = f"[{rule.gauge}]" if rule.gauge else ""
-    return f"{where}{worst}{rule.quantity}{gauge} {rule.operator} {rule.threshold:g}"
 
 
 def undefined(run: str, name: str, reason: str | None) -> RuleResult:

@@ -7,8 +7,8 @@ import pytest
 from semcon.core.errors import SemconError
 from semcon.core.measured import Measured
 from semcon.core.quantities import QUANTITIES, RELATIVE, UNTOUCHED
-from semcon.gate import check_rules, parse_rule
 from semcon.report import reading
+from semcon.rules import check_rules, parse_rule
 
 FRAMES = Measured({"fog": (1.0, 3.0)}, ("logits.l2",), worst=False, critical=False, sequences=("hue", "fog"))
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 import semcon
 from semcon.core.errors import SemconError
 from semcon.datasets import Shapes
-from semcon.gate import judge, parse_rule
+from semcon.gate import judge
+from semcon.rules import parse_rule
 from semcon.run_record import RunRecord
 
 EVERY = "explanation_stability,explanation_faithfulness,explanation_focus"

@@ -97,8 +97,9 @@ def audit(
     from semcon.progress import Terminal
     from semcon.recipes.audit import audit as measure
     from semcon.recipes.sources import default_folder
+    from semcon.rules import parse_rule
 
-    rules = [gate.parse_rule(text) for text in fail_if or []]
+    rules = [parse_rule(text) for text in fail_if or []]
     gate.check_codes(fail_on or [])
     if junit is not None:
         gate.check_writable(junit)

@@ -14,7 +14,8 @@ from semcon.core.errors import SemconError
 
 if TYPE_CHECKING:
     from semcon.comparing.compare import SideBySide
-    from semcon.gate import Rule, RuleResult
+    from semcon.gate import RuleResult
+    from semcon.rules import Rule
     from semcon.run_record import RunRecord
 
 

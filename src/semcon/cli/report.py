@@ -28,11 +28,12 @@ def report(
     """
     from semcon import gate
     from semcon.comparing.compare import side_by_side
+    from semcon.rules import parse_rule
     from semcon.run_record import RunRecord
 
     if not runs:
         raise SemconError("give at least one run folder: semcon report RUN [RUN...]")
-    rules = [gate.parse_rule(text) for text in fail_if or []]
+    rules = [parse_rule(text) for text in fail_if or []]
     gate.check_codes(fail_on or [])
     records = [RunRecord.load(run) for run in runs]
     if len(records) == 1:

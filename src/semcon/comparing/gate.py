@@ -1,6 +1,6 @@
 """Gates on differences: a build that fails when one side is worse than another, and only when the evidence says so.
 
-The grammar is `semcon.gate`'s; a figure is the second side's minus the first's. `gaussian_noise:0.05 flip > 0` fails
+The grammar is `semcon.rules`'s; a figure is the second side's minus the first's. `gaussian_noise:0.05 flip > 0` fails
 where the whole interval of the difference lies above 0. A family's name stands for its row of the profile.
 """
 
@@ -14,19 +14,9 @@ from semcon.comparing.compare import Comparison, SideBySide
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
 from semcon.core.quantities import MEAN_FLIP_RATE, RELATIVE
-from semcon.gate import (
-    Rule,
-    RuleResult,
-    check_draws,
-    check_rules,
-    measured,
-    parse_rule,
-    rule_name,
-    speaks_of,
-    undefined,
-    verdict_on,
-)  # fmt: skip
+from semcon.gate import RuleResult, measured, undefined, verdict_on
 from semcon.report.reading import FAMILIES
+from semcon.rules import Rule, check_draws, check_rules, parse_rule, rule_name, speaks_of
 
 
 def parse(text: str) -> Rule:

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.registry import available, load
-from semcon.gate import Rule, check_rules
 from semcon.progress import Progress, Silent
 from semcon.recipes.sources import numbers, parse_data, parse_model, parse_target, read_classes
 from semcon.recipes.trials import BUDGETS, Budget, BudgetName, parse_trials
+from semcon.rules import Rule, check_rules
 
 if TYPE_CHECKING:
     from semcon.evaluating import Evaluation, Setting

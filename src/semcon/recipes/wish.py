@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.registry import load
-from semcon.gate import parse_rule
+from semcon.rules import parse_rule
 
 if TYPE_CHECKING:
     from semcon.repairing.wish import Wish
