@@ -41,8 +41,8 @@ class Setting:
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
     in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `target`: the data set to
     transfer to, `transfer_layer` and `shots` as asked for. `attributes`:
-    the groups of every image. `explanations`: their names, `grad_cam:LAYER` with a layer of the user's;
-    None leaves them to the budget.
+    the groups of every image. `reference`: a network that judges where geometry changes. `explanations`: their names,
+    `grad_cam:LAYER` with a layer of the user's; None leaves them to the budget.
     """
 
     budget: str
@@ -59,6 +59,7 @@ class Setting:
     transfer_layer: str | None = None
     shots: tuple[int, ...] | None = None
     attributes: Attributes | None = None
+    reference: Subject | None = None
     explanations: tuple[str, ...] | None = None
 
 

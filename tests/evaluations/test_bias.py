@@ -179,3 +179,25 @@ def test_a_network_that_cannot_be_copied_is_not_said_to_be_checked() -> None:
     own = audit(inner, bars(), "explanation_faithfulness", explanations="occlusion", **options)
     assert code in [finding.code for finding in box.findings]
     assert code not in [finding.code for finding in own.findings]
+
+
+def test_a_reference_judges_geometry_in_the_place_of_neighbours() -> None:
+    """The third of the bar is the class for one reference, and a flip swaps two of three; for another its colour is."""
+    by_half = audit(ByColour(), bars(coloured=False), "axis_meaning", reference=ByHalf())
+    by_colour = audit(ByHalf(), bars(), "axis_meaning", reference=ByColour())
+    for record, changed in ((by_half, 2 / 3), (by_colour, 0.0)):
+        told = {e.quantity: e.mean for e in record.evaluations[0].estimates if e.perturbation == "horizontal_flip"}
+        assert told["factor_lift"] == pytest.approx(2 / 3)
+        assert told["factor_changed"] == pytest.approx(changed)
+    (message,) = [f.message for f in by_half.findings if f.message.startswith("horizontal flip")]
+    assert "the reference ByHalf has accuracy 1" in message
+    assert not [f.message for f in by_colour.findings if f.message.startswith("horizontal flip")]
+
+
+def test_a_reference_of_other_classes_and_one_that_nothing_asks_are_refused() -> None:
+    with pytest.raises(SemconError, match="the reference Flatten has 432 outputs and the model 3"):
+        audit(ByColour(), bars(), "axis_meaning", reference=nn.Flatten())
+    with pytest.raises(SemconError, match="--reference belongs to the evaluation axis_meaning"):
+        audit(ByColour(), bars(), "bias_search", reference=ByHalf())
+    with pytest.raises(SemconError, match="the reference: unknown model source 'no'"):
+        audit(ByColour(), bars(), "axis_meaning", reference="no")

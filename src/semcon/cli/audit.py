@@ -36,6 +36,7 @@ def audit(
     transfer_to: str | None = None,
     transfer_layer: str | None = None,
     shots: str | None = None,
+    reference: str | None = None,
     layers: str | None = None,
     gauges: str | None = None,
     draws: flags.Number = None,
@@ -74,6 +75,8 @@ def audit(
         The layer that transfer's features come from; what the last linear layer reads by default.
     shots: str
         Images a class that transfer learns from, as 1,5,10,25.
+    reference: str
+        A model of the same classes (as MODEL, run:DIR too) that axis_meaning asks whether geometry changes the meaning.
     layers: str
         Module names to look at besides, as layer1,layer2; stages of the network by default; "none" for none.
     gauges: str
@@ -108,7 +111,7 @@ def audit(
             model, data, weights=weights, mean=mean, std=std, size=size, masks=masks, classes=classes,
             perturbations=perturb or (),
             evaluate=flags.names(",".join(evaluate or ["continuity"])) or (), eps=eps, autoattack=autoattack,
-            groups=groups, transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots,
+            groups=groups, transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots, reference=reference,
             explanations=flags.names(explanations), layers=flags.names(layers),
             gauges=flags.names(gauges),
             draws=draws, worst=worst, budget=budget, limit=limit, batch_size=batch_size, workers=workers,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from semcon.core.errors import SemconError
 from semcon.core.intervals import wilson
@@ -16,7 +19,7 @@ from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting, trial_record
-from semcon.grouping.axes import FOLDS, SEEN, answers
+from semcon.grouping.axes import FOLDS, GEOMETRY, SEEN, answers
 from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting
@@ -26,7 +29,7 @@ from semcon.measuring.references import Index
 from semcon.measuring.row_writer import in_schema
 from semcon.measuring.two_passes import Keeper, Reader
 from semcon.progress import Progress
-from semcon.report.numbers import interval, number, percent, words
+from semcon.report.numbers import counted, interval, number, percent, words
 from semcon.subject import Subject
 
 RUNG = 3  # of each ladder
@@ -43,7 +46,8 @@ class AxisMeaning(Evaluation):
     right (`factor_changed`). Mere correlation is everywhere, and answers that rest on little change easily: an axis is
     warned of only where the accuracy is above that of the commonest class with its interval, more than 10 % of the
     right answers change, and the copies cost the classifier 10 points of accuracy.
-    `axes`: (perturbation, severity). The model is not asked, but for the table of images.
+    `axes`: (perturbation, severity). `reference`: a network of the user's choice that answers in the classifier's place
+    where geometry changes, having learned elsewhere. The model is not asked, but for the table of images.
     """
 
     question: ClassVar[str] = "Is what each perturbation changes free of meaning on these data?"
@@ -52,6 +56,7 @@ class AxisMeaning(Evaluation):
 
     axes: tuple[tuple[str, float], ...]
     seed: int = 0
+    reference: Subject | None = field(default=None, repr=False)
 
     @classmethod
     def planned(cls, setting: Setting) -> Self:
@@ -62,15 +67,41 @@ class AxisMeaning(Evaluation):
             severity = min(float(ladder[min(RUNG, len(ladder) - 1)]), setting.limits.get(name, float("inf")))
             if severity > 0:
                 axes.append((name, severity))
-        return cls(tuple(axes), setting.seed)
+        return cls(tuple(axes), setting.seed, setting.reference)
+
+    def settled(self, subject: Subject, probe: Batch) -> Self:
+        """Errors: `SemconError` for a reference with other classes."""
+        reference = self.reference
+        if reference is None:
+            return self
+        named = reference.classes is not None and subject.classes is not None
+        if reference.outputs != subject.outputs or (named and reference.classes != subject.classes):
+            raise SemconError(
+                f"the reference {reference.name} has {counted(reference.outputs, 'output')} and the model "
+                f"{subject.outputs}: expected the same classes in the same order"
+            )
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The reference by its weights."""
+        reference = self.reference
+        return super().settings() | {"reference": reference and [reference.source, reference.fingerprint]}
+
+    def _seen(self, name: str) -> tuple[str, Callable[[Tensor], Tensor]]:
+        """Who answers of an axis, in words, and what it looks at: numbers (B, D), or the reference's answers (B,)."""
+        reference = self.reference
+        if reference is None or name not in GEOMETRY:
+            return SEEN[name]
+        return f"the reference {reference.name}", lambda x: _scaled(reference, x).argmax(1)
 
     @property
     def _trials(self) -> list[Trial]:
         return [Trial(name, load("perturbations", name)(), (severity,)) for name, severity in self.axes]
 
     def passes(self, subject: Subject) -> float:
-        """The image alone."""
-        return 1.0
+        """The image alone, and what the reference sees of it."""
+        asked = sum(name in GEOMETRY for name, _ in self.axes) if self.reference is not None else 0
+        return 1.0 + 2 * asked
 
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """One for every axis; severity 0 is the image itself."""
@@ -104,7 +135,7 @@ class AxisMeaning(Evaluation):
             images.append(image_frame(batch, prediction, confidence, {}))
             for trial in self._trials:
                 unit = trial.perturbation.sample(Keys(batch.ids.to(x.device), self.seed, 0, trial.name), x)
-                _, seen = SEEN[trial.name]
+                _, seen = self._seen(trial.name)
                 own[trial.name].append(seen(x).cpu())
                 copies[trial.name].append(seen(trial.perturbation(x, unit, trial.severities[0])).cpu())
             progress.advance(len(x))
@@ -116,11 +147,11 @@ class AxisMeaning(Evaluation):
         frame = pl.concat(images)
         labels, ids = frame["label"].to_numpy().astype(np.int64), frame["sample"].to_numpy()
         rows = [
-            _rows(frame, name, severity, answers(
-                torch.cat(own[name]).double().numpy(), [torch.cat(copies[name]).double().numpy()], labels, ids,
-                self.seed,
-            ))
-            for name, severity in self.axes
+            _rows(
+                frame, trial, self._seen(trial.name)[0],
+                _answers(torch.cat(own[trial.name]), torch.cat(copies[trial.name]), labels, ids, self.seed),
+            )
+            for trial in self._trials
         ]  # fmt: skip
         keep(SampleTable(frame, in_schema(pl.concat(rows), ()), ()))
 
@@ -142,29 +173,50 @@ class AxisMeaning(Evaluation):
             if above and turned and fall > FALL:
                 findings.append(Finding(
                     code="axis-carries-meaning", severity="warning",
-                    message=f"{words(name)} may change what these images mean: a classifier that sees only the "
-                    f"{SEEN[name][0]} has accuracy {number(accuracy[0])} "
+                    message=f"{words(name)} may change what these images mean: {self._who(name)} has accuracy "
+                    f"{number(accuracy[0])} "
                     f"{interval(accuracy[1], accuracy[2], accuracy[0])}, the commonest class {number(most)}; at "
                     f"{severity:g} it changes its answer for {percent(changed[0])} of the images that it gets right, "
                     f"and its accuracy falls to {number(accuracy[3])}",
                     remedy="read what moves along this axis as sensitivity, not as a fault, or use smaller severities",
                 ))  # fmt: skip
         ranked = sorted((one for one in estimates if one.quantity == LIFT), key=lambda one: -(one.mean or 0))[:3]
-        told = ", ".join(f"{SEEN[one.perturbation or ''][0]} ({words(one.perturbation or '')}) {number(one.mean)} "
-                         f"{interval(one.low, one.high, one.mean)}" for one in ranked)  # fmt: skip
+        told = ", ".join(
+            f"{self._seen(name)[0]} ({words(name)}) {number(one.mean)} {interval(one.low, one.high, one.mean)}"
+            for name, one in ((one.perturbation or "", one) for one in ranked)
+        )
         sentence = f"What these data tell of their classes by one property alone, above the commonest class: {told}."
         return Conclusion((sentence,), findings=tuple(findings), estimates=tuple(estimates))
 
+    def _who(self, name: str) -> str:
+        seen, _ = self._seen(name)
+        return seen if self.reference is not None and name in GEOMETRY else f"a classifier that sees only the {seen}"
 
-def _rows(images: pl.DataFrame, name: str, severity: float, said: tuple[np.ndarray, list[np.ndarray]]) -> pl.DataFrame:
-    """The classifier's answers: of the image at severity 0, of its copy at the axis's."""
-    own, (moved,) = said
+
+def _scaled(reference: Subject, x: Tensor) -> Tensor:
+    """What the reference says of images on another canvas: they take the size of its own."""
+    fits = tuple(x.shape[2:]) == tuple(reference.size)
+    return reference(x if fits else functional.interpolate(x, reference.size, mode="bilinear", antialias=True))
+
+
+def _answers(
+    own: Tensor, copies: Tensor, labels: np.ndarray, ids: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the images and of their copies: the reference's (N,) as they are, of numbers (N, D) the classifier's."""
+    if own.dim() == 1:
+        return own.numpy(), copies.numpy()
+    said, (moved,) = answers(own.double().numpy(), [copies.double().numpy()], labels, ids, seed)
+    return said, moved
+
+
+def _rows(images: pl.DataFrame, trial: Trial, who: str, said: tuple[np.ndarray, np.ndarray]) -> pl.DataFrame:
+    """The answers: of the image at severity 0, of its copy at the axis's."""
     return pl.concat([
         pl.DataFrame({"position": images["position"], "prediction": answer.astype(np.int32)}).with_columns(
-            perturbation=pl.lit(name), severity=pl.lit(at), draws=pl.lit("random"), draw=pl.lit(0),
-            method=pl.lit(SEEN[name][0]),
+            perturbation=pl.lit(trial.name), severity=pl.lit(at), draws=pl.lit("random"), draw=pl.lit(0),
+            method=pl.lit(who),
         )
-        for at, answer in ((0.0, own), (severity, moved))
+        for at, answer in zip((0.0, *trial.severities), said, strict=True)
     ])  # fmt: skip
 
 

@@ -67,6 +67,8 @@ SEEN: dict[str, tuple[str, Values]] = {
     "horizontal_flip": ("small grey image", pixels),
 }  # fmt: skip
 """By perturbation what it changes, in words and as numbers."""
+GEOMETRY = tuple(name for name, (_, values) in SEEN.items() if values is pixels)
+"""Where what changes is all of the image, so that a model may answer too."""
 
 
 def answers(own: Floats, copies: list[Floats], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int):

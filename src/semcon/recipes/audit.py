@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from semcon.evaluating import Evaluation, Setting
     from semcon.measuring.plan import Trial
     from semcon.run_record import RunRecord
+    from semcon.subject import Subject
 
 
 class AuditRecipe(BaseModel):
@@ -47,6 +48,7 @@ class AuditRecipe(BaseModel):
     transfer_to: Any = None
     transfer_layer: str | None = None
     shots: tuple[int, ...] | None = None
+    reference: Any = None
     budget: BudgetName = "fast"
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
@@ -104,6 +106,7 @@ def audit(
     transfer_to: Any = None,
     transfer_layer: str | None = None,
     shots: str | Sequence[int] | None = None,
+    reference: Any = None,
     budget: BudgetName = "fast",
     limit: int | None = None,
     batch_size: int | None = None,
@@ -134,6 +137,8 @@ def audit(
     `groups`: a CSV file beside the images, or names of attributes or columns of the data, for group_gap.
     `transfer_to`: the data set that the evaluation transfer goes to, one that is split, or two as `TRAIN,TEST` or a
     tuple; `transfer_layer`: where its features come from; `shots`: images a class that are learned from, as 1,5.
+    `reference`: a model of the same classes, given as `model` is (and with a normalisation of its own or none), that
+    axis_meaning asks whether geometry changes what images mean.
     `out`: the run folder; without it the record lives in a temporary folder. `name`: what reports call the model.
     `rules`: of a gate that will judge the run; refused before the measurement where they speak of nothing in it.
 
@@ -151,6 +156,7 @@ def audit(
         "eps": _sizes(eps), "autoattack": autoattack,
         "explanations": None if explanations is None else _names(explanations),
         "groups": groups, "transfer_to": transfer_to, "transfer_layer": transfer_layer, "shots": _shots(shots),
+        "reference": reference,
         "limit": limit, "batch_size": batch_size, "workers": workers, "device": device, "precision": precision,
         "seed": seed, "skip_bad": skip_bad, "resume": resume,
     })  # fmt: skip
@@ -186,13 +192,14 @@ def _run(
         built, mean=settings.mean, std=settings.std, size=settings.size, classes=settings.classes,
         device=settings.device, precision=settings.precision, common_size=scanned.common_size, name=name,
     )  # fmt: skip
+    reference = _reference(settings, subject)
     setting = Setting(
         budget=settings.budget, height=subject.canvas.height, width=subject.canvas.width, seed=settings.seed,
         gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
         masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
         explanations=settings.explanations,
         target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
-        shots=settings.shots,
+        shots=settings.shots, reference=reference,
         attributes=read_attributes(dataset, scanned, settings.groups) if "group_gap" in settings.evaluate else None,
     )  # fmt: skip
     request = Request(
@@ -205,12 +212,31 @@ def _run(
         return run_audit(subject, dataset, scanned, request, progress)
     finally:
         subject.release()
+        if reference is not None:
+            reference.release()
+
+
+def _reference(settings: AuditRecipe, subject: Subject) -> Subject | None:
+    """The second model of the user's, with its own preprocessing, or the first one's canvas."""
+    from semcon.built import build_subject
+
+    if settings.reference is None:
+        return None
+    try:
+        return build_subject(
+            parse_model(settings.reference, None).build(), mean=None, std=None, size=None, classes=None,
+            device=settings.device, precision=settings.precision, common_size=subject.size, name=None,
+        )  # fmt: skip
+    except SemconError as error:
+        subject.release()
+        raise SemconError(f"the reference: {error}") from error
 
 
 _OF = {
     ("continuity",): ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
     ("adversarial",): ("eps", "autoattack"),
     ("group_gap",): ("groups",),
+    ("axis_meaning",): ("reference",),
     ("transfer",): ("transfer_to", "transfer_layer", "shots"),
     ("explanation_stability", "explanation_faithfulness", "explanation_focus"): ("explanations",),
 }
