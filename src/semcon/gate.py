@@ -42,6 +42,7 @@ DOUBTS = (
     "gradient-masking-transfer",
     "gradient-masking-zero-gradient",
     "group-too-small",
+    "masks-say-nothing",
     "smoothness-in-half-precision",
     "smoothness-without-gradients",
     "transfer-few-images",

@@ -172,3 +172,60 @@ def test_what_is_wrong_is_told_before_anything_is_measured() -> None:
         semcon.audit(network(), data, mean=0.0, std=1.0, evaluate=EVERY, explanations="grad_cam:2x")
     with pytest.raises(SemconError, match="--explanations belongs to the evaluation explanation_stability"):
         semcon.audit(network(), data, mean=0.0, std=1.0, explanations="grad_cam")
+
+
+class Bright(nn.Module):
+    """Sure of class 1 only while the patch in the middle is brighter than the rest: whatever covers it lowers that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(8.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gap = x[:, :, 6:10, 6:10].mean((1, 2, 3)) - x.mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(gap), gap * self.scale], 1)
+
+
+class Lit(Masked):
+    """Images with a bright patch in the middle."""
+
+    def image(self, index: int) -> np.ndarray:
+        pixels = self.pixels[index] // 4
+        pixels[6:10, 6:10] += 180
+        return pixels
+
+
+def test_faithfulness_is_told_beside_an_order_that_knows_nothing() -> None:
+    """The patch first beats a random order; of maps that say nothing nothing is told, and nothing is claimed."""
+
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([0.0, 1.0]).expand(len(x), 2) + 0 * x.sum((1, 2, 3))[:, None]
+
+    asked = {"mean": 0.0, "std": 1.0, "explanations": "gradient,input_x_gradient"}
+    seeing = semcon.audit(Bright(), Lit(), evaluate="explanation_faithfulness", **asked)
+    blind = semcon.audit(Constant(), Lit(), evaluate="explanation_faithfulness", **asked)
+    own = estimates(seeing, "explanation_faithfulness", "deletion_mean")
+    assert own["gradient"] < own["chance"] - 0.1
+    verdict = seeing.record.evaluations[0].verdict[1]
+    assert "is lowest in the order of" in verdict
+    assert "in a random one" in verdict
+    none = estimates(blind, "explanation_faithfulness", "deletion_blur")
+    assert none["gradient"] is None
+    assert none["chance"] == pytest.approx(np.exp(1) / (1 + np.exp(1)))
+    assert not blind.record.evaluations[0].verdict
+
+
+def test_masks_without_an_object_are_said_to_say_nothing() -> None:
+    class Dark(Masked):
+        def mask(self, index: int) -> np.ndarray:
+            return np.zeros((SIZE, SIZE), bool)
+
+    class Full(Masked):
+        def mask(self, index: int) -> np.ndarray:
+            return np.ones((SIZE, SIZE), bool)
+
+    for data, told in ((Dark(), "12 of 12 masks show no object"), (Full(), "12 of 12 masks are all object"),
+                       (Masked(), None)):  # fmt: skip
+        found = semcon.audit(Centre(), data, mean=0.0, std=1.0, evaluate="explanation_focus").record.findings
+        assert [one.message for one in found if one.code == "masks-say-nothing"] == ([told] if told else [])

@@ -16,7 +16,7 @@ from semcon.explaining.curves import area, baseline, deletion, insertion, places
 from semcon.explaining.fidelity import Removals, infidelity, max_sensitivity
 from semcon.explaining.focus import entropy, gini, mask_iou, mass_inside, pointing_game
 from semcon.explaining.imputation import impute
-from semcon.explaining.likeness import cosine, likeness, rank_correlation, ssim, top_overlap
+from semcon.explaining.likeness import cosine, likeness, most_important, rank_correlation, ssim, top_overlap
 from semcon.explaining.randomised import randomised
 from semcon.explanations import Gradient, InputXGradient
 from semcon.keyed import Keys
@@ -76,6 +76,27 @@ def test_blank_maps_are_like_nothing() -> None:
 def test_top_overlap_of_independent_maps_is_the_share() -> None:
     a, b = (torch.randn(400, 20, 20, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert float(top_overlap(a, b).mean()) == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_zeros_of_a_sparse_map_are_not_important() -> None:
+    """Two maps of one pixel each have nothing in common unless it is the same pixel; a region is in or out whole."""
+    one, other = torch.zeros(1, 20, 20), torch.zeros(1, 20, 20)
+    one[0, 3, 4], other[0, 9, 9] = 1, 1
+    assert float(top_overlap(one, other)) == 0
+    assert float(top_overlap(one, one)) == 1
+    region = torch.zeros(1, 20, 20)
+    region[0, :6] = 2.0
+    assert most_important(region, 0.1).sum() == 120
+    region[0, :1] = 3.0
+    assert most_important(region, 0.1).sum() == 20
+    region[0, 1:2, :19] = 2.5
+    assert most_important(region, 0.1).sum() == 39
+
+
+def test_equal_values_have_no_order_of_their_own() -> None:
+    """Of a blank map a random half lies on either side, not the upper half of the picture."""
+    gone = places(torch.zeros(1, 20, 20)) < 200
+    assert 70 < int(gone[0, :10].sum()) < 130
 
 
 def test_deletion_is_a_loop_and_insertion_its_mirror() -> None:

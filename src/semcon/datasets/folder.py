@@ -87,8 +87,9 @@ class Folder:
         """(H, W), where the object is."""
         path = self._masks[index]
         pixels = from_bytes(_read(path, path.name), path.name)
-        half = 127 if pixels.dtype == np.uint8 else 0.5
-        return pixels.max(axis=2) > half
+        brightest = pixels.max(axis=2)
+        half = 0.5 if pixels.dtype != np.uint8 or brightest.max() <= 1 else 127  # a mask of 0 and 1 alone
+        return brightest > half
 
     def _bytes(self, index: int) -> bytes:
         return _read(self._files[index][0], self.title(index))

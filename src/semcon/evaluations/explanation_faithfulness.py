@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import ClassVar, Self
 
+import polars as pl
 import torch
 from torch import Tensor
 
+from semcon.core.explained import CHANCE
 from semcon.core.record import Estimate, Finding
 from semcon.core.registry import file_name
 from semcon.core.summary import summarise
@@ -17,25 +21,31 @@ from semcon.evaluating import Conclusion, Setting
 from semcon.explaining.curves import area, baseline, deletion, insertion, places
 from semcon.explaining.fidelity import Removals, infidelity, max_sensitivity
 from semcon.explaining.imputation import impute
-from semcon.explaining.likeness import rank_correlation
+from semcon.explaining.likeness import blank, rank_correlation
 from semcon.explaining.map_evaluation import MapEvaluation, Mapped
 from semcon.explaining.randomised import randomised
 from semcon.loading import Batch
-from semcon.report.numbers import number, words
+from semcon.report.numbers import interval, number, words
 from semcon.subject import Subject
 
 SAME = 0.5
 """A map that correlates more than this with that of shuffled weights does not depend on what was learned."""
 _BLANK = 0.1
+WHATS = {
+    "road": "imputed from their surroundings", "mean": "replaced by the image's mean colour", "blur": "blurred",
+    "noise": "replaced by noise", "black": "blackened",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ExplanationFaithfulness(MapEvaluation):
     """Insertion and deletion over several baselines, ROAD, infidelity, max-sensitivity, and the weights shuffled.
 
+    Beside the curves those of an order that knows nothing. Nothing is asked of a map that says the same everywhere.
     `steps`: of the curves. `removals`: squares taken out for the infidelity. `draws`, `radius`: of the noise.
     """
 
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Does what the explanation calls important matter to the model?"
 
     baselines: tuple[str, ...] = ("blur", "mean")
@@ -59,7 +69,7 @@ class ExplanationFaithfulness(MapEvaluation):
     def passes(self, subject: Subject) -> float:
         """Maps of the image, of noisy copies and of the shuffled network; curves and removals."""
         maps = super().passes(subject) - 1
-        curves = (self.steps - 1) * (2 * len(self.baselines) + self.road) * len(self.explanations)
+        curves = (self.steps - 1) * (2 * len(self.baselines) + self.road) * (len(self.explanations) + 1)
         return 2 + maps * (2 + self.draws) + curves + len(self.baselines) + self.removals
 
     def measure(self, subject: Subject, mapped: Mapped) -> dict[str, Tensor]:
@@ -78,8 +88,11 @@ class ExplanationFaithfulness(MapEvaluation):
             )
             if shuffled is not None:
                 figures["randomised"] = rank_correlation(maps, one(shuffled, x, target, keys))
-            found |= {f"{name}.{quantity}": values for quantity, values in figures.items()}
-        return found
+            silent = blank(maps)
+            found |= {f"{name}.{quantity}": told.masked_fill(silent, torch.nan) for quantity, told in figures.items()}
+        order = keys.within(CHANCE).uniform("order", tuple(x.shape[2:])).to(x)
+        curves = self._curves(subject, mapped, order, grounds)
+        return found | {f"{CHANCE}.{quantity}": values for quantity, values in curves.items()}
 
     def _curves(
         self, subject: Subject, mapped: Mapped, maps: Tensor, grounds: dict[str, Tensor]
@@ -102,22 +115,37 @@ class ExplanationFaithfulness(MapEvaluation):
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """The best map by each baseline, and doubts."""
         figures = [one for one in summarise(table, seed=self.seed) if one.subset == "all" and one.mean is not None]
-        return Conclusion(tuple(self._verdict(figures)), findings=tuple(self._findings(figures, table)))
+        return Conclusion(tuple(self._verdict(figures, table)), findings=tuple(self._findings(figures, table)))
 
-    def _verdict(self, figures: list[Estimate]) -> Iterator[str]:
-        kinds = [*self.baselines, *(["road"] if self.road else [])]
-        for kind in kinds:
-            own = {e.representation: e for e in figures if e.quantity == f"deletion_{kind}"}
+    def _verdict(self, figures: list[Estimate], table: SampleTable) -> Iterator[str]:
+        for kind in (*self.baselines, *(["road"] if self.road else [])):
+            quantity = f"deletion_{kind}"
+            every = {e.representation or "": e for e in figures if e.quantity == quantity}
+            own = {name: one for name, one in every.items() if name != CHANCE}
             if not own:
                 continue
-            best = min(own.values(), key=lambda e: e.mean or 0)
-            what = {"road": "imputed from their surroundings", "mean": "replaced by the image's mean colour",
-                    "blur": "blurred", "noise": "replaced by noise", "black": "blackened"}[kind]  # fmt: skip
-            yield (
-                f"With pixels {what}, the class's probability falls fastest in the order of "
-                f"{words(best.representation or '')}: {number(best.mean)} [{number(best.low)}, {number(best.high)}] on "
-                "average while all are taken away."
-            )
+            best = min(own, key=lambda name: own[name].mean or 0)
+
+            def lower(one: str, other: str, quantity: str = quantity) -> bool:
+                return _lower(table, f"{one}.{quantity}", f"{other}.{quantity}", self._pairs)
+
+            told = f"{number(own[best].mean)} {interval(own[best].low, own[best].high, own[best].mean)}"
+            chance = number(every[CHANCE].mean)
+            vain = [name for name in own if not lower(name, CHANCE)]
+            start = f"While pixels are {WHATS[kind]}, the class's probability is"
+            if best in vain:
+                vain_all = "no order of these is shown to be better than that"
+                yield f"{start} {told} on average in the order of {words(best)}, {chance} in a random one: {vain_all}."
+                continue
+            alike = [name for name in own if name != best and name not in vain and not lower(best, name)]
+            tail = f"; chance could explain that {_named(alike)} fall behind" if alike else ""
+            tail += f"; {_named(vain)}: not shown to be better than random" if vain else ""
+            yield f"{start} lowest in the order of {words(best)}, {told} on average, {chance} in a random one{tail}."
+
+    @property
+    def _pairs(self) -> int:
+        """Comparisons that a sentence may rest on."""
+        return max(1, len(self.explanations) * (len(self.explanations) + 1) // 2)
 
     def _findings(self, figures: list[Estimate], table: SampleTable) -> Iterator[Finding]:
         if not any(one.quantity == "randomised" for one in figures):
@@ -144,3 +172,18 @@ class ExplanationFaithfulness(MapEvaluation):
                     message=f"{100 * share:.0f} % of the maps of {file_name(type(one))} are 0 everywhere",
                     remedy="name another layer, as grad_cam:LAYER, or look at another explanation",
                 )  # fmt: skip
+
+
+def _named(methods: list[str]) -> str:
+    return ", ".join(words(name) for name in methods)
+
+
+def _lower(table: SampleTable, one: str, other: str, pairs: int) -> bool:
+    """Whether a column of the images is lower than another: the paired 95 % interval, Bonferroni's over `pairs`."""
+    gap = table.images.select("sample", gap=pl.col(one) - pl.col(other)).drop_nulls()
+    gaps = gap.group_by("sample").agg(pl.col("gap").mean())["gap"].to_list()
+    if len(gaps) < 2:
+        return False
+    mean = math.fsum(gaps) / len(gaps)
+    error = math.sqrt(math.fsum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1) / len(gaps))
+    return mean + NormalDist().inv_cdf(1 - 0.025 / pairs) * error < 0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.explained import CHANCE
+from semcon.core.record import Finding
 from semcon.core.registry import file_name
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
@@ -20,6 +21,8 @@ from semcon.loading import Batch
 from semcon.report.numbers import percent, words
 from semcon.subject import Subject
 
+_VOID = 0.1  # of the masks
+
 
 @dataclass(frozen=True)
 class ExplanationFocus(MapEvaluation):
@@ -28,6 +31,7 @@ class ExplanationFocus(MapEvaluation):
     Beside them what a map earns that knows nothing: as much as the object takes of the canvas.
     """
 
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Does the explanation lie on the object, and how concentrated is it?"
 
     def measure(self, subject: Subject, mapped: Mapped) -> dict[str, Tensor]:
@@ -51,7 +55,22 @@ class ExplanationFocus(MapEvaluation):
 
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """The share of the positive values inside, beside the object's share of the canvas."""
-        return Conclusion(verdict=tuple(self._verdict(table)))
+        return Conclusion(verdict=tuple(self._verdict(table)), findings=tuple(self._findings(table)))
+
+    def _findings(self, table: SampleTable) -> Iterator[Finding]:
+        """Of masks that say nothing: those without an object, and those with nothing else."""
+        column = f"{CHANCE}.mass_inside"
+        if column not in table.images.columns:
+            return
+        shares = table.images[column]
+        for count, what in ((shares.null_count(), "show no object"), (int((shares == 1).sum()), "are all object")):
+            if count > _VOID * len(shares):
+                yield Finding(
+                    code="masks-say-nothing", severity="warning",
+                    message=f"{count} of {len(shares)} masks {what}",
+                    remedy="masks are bright (above half of white, or 1 where they hold 0 and 1 alone) on the object "
+                    "and dark elsewhere",
+                )  # fmt: skip
 
     def _verdict(self, table: SampleTable) -> Iterator[str]:
         figures = {

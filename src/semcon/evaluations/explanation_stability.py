@@ -39,6 +39,8 @@ class ExplanationStability(TrialEvaluation):
         "Does the explanation stay where it was while the image changes without changing its meaning?"
     )
 
+    version: ClassVar[int] = 2
+
     explanations: tuple[Explanation, ...] = ()
     asked: bool = False
 

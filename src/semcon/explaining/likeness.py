@@ -28,9 +28,9 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def top_overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Which share of the tenth of the pixels with the largest values is the same."""
+    """Which share of the tenth of the pixels with the largest values is the same: common ones over the larger set."""
     first, second = (most_important(one, TOP) for one in (a, b))
-    return _told((first & second).sum(1) / first.sum(1), a, b)
+    return _told((first & second).sum(1) / torch.maximum(first.sum(1), second.sum(1)), a, b)
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -58,15 +58,24 @@ MEASURES = {"rank_correlation": rank_correlation, "ssim": ssim, "top_overlap": t
 
 
 def most_important(maps: Tensor, share: float) -> Tensor:
-    """Which pixels have the largest values: (B, H, W) -> (B, H W) bool; of equal ones those that come first."""
-    count = max(1, round(share * maps[0].numel()))
-    order = importance_order(maps)
-    return torch.zeros_like(order, dtype=torch.bool).scatter(1, order[:, :count], value=True)
+    """Which pixels have the largest values, about this share: (B, H, W) -> (B, H W) bool.
+
+    Equal values are all among them or all not, whichever is nearer to the share; at least one value is. So the zeros of
+    a sparse map are not important.
+    """
+    values = maps.flatten(1)
+    count = max(1, round(share * values.shape[1]))
+    least = values.topk(count, dim=1).values[:, -1:]
+    above, with_equal = values > least, values >= least
+    short, over = count - above.sum(1, keepdim=True), with_equal.sum(1, keepdim=True) - count
+    return torch.where((short == count) | (over <= short), with_equal, above)
 
 
 def importance_order(maps: Tensor) -> Tensor:
-    """The pixels of every map, the largest value first; equal ones in their order: (B, H, W) -> (B, H W)."""
-    return maps.flatten(1).sort(dim=1, descending=True, stable=True).indices
+    """The pixels of every map, the largest value first: (B, H, W) -> (B, H W); equal ones in an order without form."""
+    values = maps.flatten(1)
+    mixed = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0)).to(maps.device)
+    return mixed[values[:, mixed].sort(dim=1, descending=True, stable=True).indices]
 
 
 def blank(maps: Tensor) -> Tensor:

@@ -86,6 +86,8 @@ def parse_data(data: Any, limit: int | None, masks: str | Path | None = None) ->
 
     if masks is not None:
         folder = str(data).removeprefix("folder:")
+        if isinstance(data, str) and data.startswith("folder:") and not Path(folder).is_dir():
+            raise SemconError(f"no such folder: {folder}")
         if not isinstance(data, str | Path) or not Path(folder).is_dir():
             raise SemconError(f"--masks belongs to a folder of images, got {data!r}: expected folder:DIR")
         return load("datasets", "folder").parse(folder, limit=limit, masks=masks)
