@@ -172,3 +172,19 @@ def test_what_is_wrong_is_told_before_anything_is_measured() -> None:
         semcon.audit(network(), data, mean=0.0, std=1.0, evaluate=EVERY, explanations="grad_cam:2x")
     with pytest.raises(SemconError, match="--explanations belongs to the evaluation explanation_stability"):
         semcon.audit(network(), data, mean=0.0, std=1.0, explanations="grad_cam")
+
+
+def test_maps_of_zeros_have_no_order_to_take_pixels_away_in(tmp_path: Path) -> None:
+    class Still(nn.Module):
+        """Nothing that it sees makes a difference."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([1 + 0 * x.mean((1, 2, 3)), 0 * x.mean((1, 2, 3))], 1)
+
+    record = semcon.audit(
+        Still(), Masked(), mean=0.0, std=1.0, evaluate="explanation_faithfulness", explanations="gradient",
+        out=tmp_path / "run",
+    )  # fmt: skip
+    for quantity in ("deletion_blur", "insertion_mean", "infidelity", "max_sensitivity"):
+        assert estimates(record, "explanation_faithfulness", quantity)["gradient"] is None
+    assert not record.record.evaluations[0].verdict

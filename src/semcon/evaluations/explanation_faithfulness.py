@@ -17,7 +17,7 @@ from semcon.evaluating import Conclusion, Setting
 from semcon.explaining.curves import area, baseline, deletion, insertion, places
 from semcon.explaining.fidelity import Removals, infidelity, max_sensitivity
 from semcon.explaining.imputation import impute
-from semcon.explaining.likeness import rank_correlation
+from semcon.explaining.likeness import blank, rank_correlation
 from semcon.explaining.map_evaluation import MapEvaluation, Mapped
 from semcon.explaining.randomised import randomised
 from semcon.loading import Batch
@@ -76,6 +76,7 @@ class ExplanationFaithfulness(MapEvaluation):
             figures["max_sensitivity"] = max_sensitivity(
                 one, subject, x, target, keys, maps=maps, radius=self.radius, draws=self.draws
             )
+            figures = {quantity: values.masked_fill(blank(maps), torch.nan) for quantity, values in figures.items()}
             if shuffled is not None:
                 figures["randomised"] = rank_correlation(maps, one(shuffled, x, target, keys))
             found |= {f"{name}.{quantity}": values for quantity, values in figures.items()}
