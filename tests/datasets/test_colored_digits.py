@@ -75,6 +75,9 @@ def test_by_text_and_what_is_refused() -> None:
         parse_data("colored_digits:?corelation=.5", 20)
     with pytest.raises(SemconError, match="from 0 to 1, got 95"):
         parse_data("colored_digits:?correlation=95", 20)
+    for text, told in (("form=two&correlation=.5", "correlation"), ("environments=.1/.2", "environments")):
+        with pytest.raises(SemconError, match=f"{told} is no option of colored_digits"):
+            parse_data(f"colored_digits:?{text}", 20)
     with pytest.raises(SemconError, match="expected numbers"):
         parse_data("colored_digits:?grey=much", 20)
     with pytest.raises(UnknownNameError, match="base of colored_digits"):

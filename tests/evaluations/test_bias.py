@@ -13,6 +13,7 @@ import semcon
 from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError
 from semcon.datasets import Arrays, Shapes
+from semcon.evaluations.bias_search import BiasSearch, _Pool
 from semcon.report.evaluations import evaluation_parts
 from semcon.report.reading import readings
 
@@ -75,6 +76,13 @@ def test_backgrounds_are_tried_where_there_are_masks() -> None:
     assert "background_of_another" in follows(record)
 
 
+def test_a_copy_is_of_the_class_that_its_donor_is_of() -> None:
+    """The only image of class 2 has no other of its class to take from: what it takes is not called class 2."""
+    pool = _Pool(torch.rand(5, 3, 4, 4), None, torch.arange(5), torch.tensor([0, 0, 1, 1, 2]))
+    rows, classes = BiasSearch(("colour_of_another",))._chosen(pool, torch.tensor([4, 0]), torch.tensor([2, 0]))
+    assert torch.equal(classes, pool.classes[rows])
+
+
 def test_one_class_cannot_be_followed_to_another() -> None:
     with pytest.raises(SemconError, match="two classes at least"):
         audit(ByColour(), Arrays(np.zeros((20, SIDE, SIDE, 3), np.uint8) + 9, [0] * 20), "bias_search")
@@ -108,6 +116,29 @@ def test_groups_are_told_apart(tmp_path: Any) -> None:
     assert [shown[name][3] for name in ("ink: own", "ink: grey")] == ["60", "60"]
     with pytest.raises(SemconError, match="needs groups: --groups"):
         audit(ByColour(), data, "group_gap")
+
+
+def test_an_attribute_with_and_in_its_name_is_no_intersection(tmp_path: Any) -> None:
+    data = bars()
+    rows = "".join(f"{data.title(i)},{'few' if i < 10 else 'many'}\n" for i in range(N))
+    (tmp_path / "g.csv").write_text(f"image,hair and eyes\n{rows}")
+    record = audit(ByColour(), data, "group_gap", groups=str(tmp_path / "g.csv"))
+    keys = [e.key for e in record.evaluations[0].estimates]
+    assert len(keys) == len(set(keys))
+    assert any("hair and eyes=few (10)" in finding.message for finding in record.findings)
+
+
+def test_axes_are_judged_on_every_image_once_where_memory_is_short() -> None:
+    class Narrow(ByHalf):
+        """Takes no more than twenty images at a time."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 20:
+                raise RuntimeError("CUDA out of memory")
+            return super().forward(x)
+
+    record = audit(ByHalf(), bars(), "axis_meaning", reference=Narrow())
+    assert {e.samples for e in record.evaluations[0].estimates if e.quantity == "factor_lift"} == {N}
 
 
 def test_groups_and_evaluations_without_decisions_are_compared_in_words_too(tmp_path: Any, capsys: Any) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 import semcon
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.datasets import Arrays
+from semcon.datasets import Arrays, Shapes
 from semcon.transferring.target import Target
 
 SIDE, N = 8, 120
@@ -85,6 +86,27 @@ def test_features_are_kept_for_the_next_run() -> None:
     assert model.calls - before - first >= first + N, "other weights, other features"
 
 
+@pytest.mark.parametrize("error", [OSError, SafetensorError])
+def test_a_cache_that_cannot_be_read_or_written_is_none(
+    error: type[Exception], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is damaged is worked out again; a full disk, and a file in the folder's place, stop nothing."""
+    first = accuracies(audit(Network(), target()))
+    for path in (tmp_path / "cache" / "features").iterdir():
+        path.write_bytes(b"abc")
+    assert accuracies(audit(Network(), target())) == first
+
+    def full(*_: Any) -> None:
+        raise error("no space left on device")
+
+    monkeypatch.setattr("semcon.transferring.features.save_file", full)
+    monkeypatch.setenv("SEMCON_CACHE", str(tmp_path / "other"))
+    assert accuracies(audit(Network(), target())) == first
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SEMCON_CACHE", str(tmp_path / "file"))
+    assert accuracies(audit(Network(), target())) == first
+
+
 def test_images_that_are_learned_from_are_not_judged() -> None:
     """Equal images fall on one side of a split, and are dropped from a part to judge by."""
     images, labels = colours(30)
@@ -116,6 +138,8 @@ def test_wrong_input_is_named() -> None:
         audit(Network(), target(), transfer_layer="bodi")
     with pytest.raises(SemconError, match="no image to learn the class 2 from"):
         audit(Network(), (Arrays(images[labels < 2], labels[labels < 2].tolist()), target()))
+    with pytest.raises(SemconError, match="has 5 classes, and a label 8 is to be learned or judged"):
+        Target.of(Shapes(size=SIDE, n=20), Arrays(images, (np.arange(24) % 9).tolist()))
     with pytest.raises(SemconError, match="--shots expects"):
         audit(Network(), target(), shots="0")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.datasets import Arrays, Shapes
+from semcon.datasets import Arrays, Folder, Shapes
 from semcon.grouping.attributes import read_attributes
 from semcon.grouping.gaps import Group, gaps
 from semcon.loading import scan
@@ -41,8 +41,6 @@ def test_one_group_has_no_gap() -> None:
 def folder(tmp_path: Path, count: int = 4):
     from PIL import Image
 
-    from semcon.datasets import Folder
-
     for i in range(count):
         (tmp_path / "images" / "one").mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((4, 4, 3), i * 4, np.uint8)).save(tmp_path / "images" / "one" / f"{i}.png")
@@ -67,11 +65,29 @@ def test_a_file_by_the_names_of_its_images(tmp_path: Path) -> None:
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,\n", "gives 1 image no sex, such as .*3.png"),
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n9.png,f\n", "no row for 1 image"),
     ("file\n0.png\n", "expected the image, then attributes"),
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n9.png,f\n", "names 1 image that the data do not have: 9.png"),
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n3.png,m\n", "names '3.png', and several rows have that name"),
 ])  # fmt: skip
 def test_files_that_do_not_fit_are_named(tmp_path: Path, text: str, told: str) -> None:
     data, found = folder(tmp_path)
     with pytest.raises(SemconError, match=told):
         read_attributes(data, found, written(tmp_path, text))
+
+
+def test_rows_of_images_beyond_the_limit_are_no_mistake(tmp_path: Path) -> None:
+    data, found = folder(tmp_path)
+    text = "file,sex\n" + "".join(f"{i}.png,m\n" for i in range(9))
+    assert read_attributes(data, found, written(tmp_path, text), whole=False) == {"sex": ("m",) * 4}
+
+
+def test_a_name_that_two_images_have_says_nothing(tmp_path: Path) -> None:
+    """Of one/0.png and two/0.png the names alone are the same."""
+    folder(tmp_path)
+    (tmp_path / "images" / "two").mkdir()
+    (tmp_path / "images" / "two" / "0.png").write_bytes((tmp_path / "images" / "one" / "1.png").read_bytes() + b"x")
+    data = Folder(tmp_path / "images")
+    with pytest.raises(SemconError, match=r"names '0\.png', and several images have that name"):
+        read_attributes(data, scan(data), written(tmp_path, "file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n"))
 
 
 def test_columns_of_a_parquet_file_are_attributes(tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ class ColoredDigits:
         unknown = [key for key in options if key not in known]
         if unknown:
             raise UnknownNameError("option of colored_digits:", unknown[0], known)
+        form = options.get("form", "ten")
+        idle = {"ten": "environments", "two": "correlation"}.get(form)
+        if idle in options:
+            raise SemconError(f"{idle} is no option of colored_digits:?form={form}, which has its own: leave it out")
         try:
             for key in {"correlation", "grey"} & set(options):
                 options[key] = float(options[key])

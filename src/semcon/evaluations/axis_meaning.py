@@ -132,12 +132,16 @@ class AxisMeaning(Evaluation):
         def look(batch: Batch) -> int:
             x = batch.x.to(subject.device)
             confidence, prediction = subject(x).softmax(1).max(1)
-            images.append(image_frame(batch, prediction, confidence, {}))
+            found: list[tuple[str, Tensor, Tensor]] = []
             for trial in self._trials:
                 unit = trial.perturbation.sample(Keys(batch.ids.to(x.device), self.seed, 0, trial.name), x)
                 _, seen = self._seen(trial.name)
-                own[trial.name].append(seen(x).cpu())
-                copies[trial.name].append(seen(trial.perturbation(x, unit, trial.severities[0])).cpu())
+                moved = trial.perturbation(x, unit, trial.severities[0])
+                found.append((trial.name, seen(x).cpu(), seen(moved).cpu()))
+            images.append(image_frame(batch, prediction, confidence, {}))  # whole batches: memory may end before
+            for name, untouched, changed in found:
+                own[name].append(untouched)
+                copies[name].append(changed)
             progress.advance(len(x))
             return len(x)
 

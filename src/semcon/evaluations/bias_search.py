@@ -152,7 +152,8 @@ class BiasSearch(Evaluation):
         classes = names[rank.argsort(dim=1)[:, :slots]]
         turn = keys.uniform("which", (slots, len(pool.ids)))
         wrong = (pool.classes[None, None] != classes[:, :, None]) | (pool.ids[None, None] == ids[:, None, None])
-        return turn.masked_fill(wrong, 2.0).argmin(dim=2), classes
+        rows = turn.masked_fill(wrong, 2.0).argmin(dim=2)
+        return rows, pool.classes[rows]  # a class that has no other image gives way to whose row is there
 
     def tells(self, estimate: Estimate, table: SampleTable) -> bool:
         """How often copies flip is told beside what they follow."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -80,7 +80,8 @@ class GroupGap(TrialEvaluation):
         found, told = list(gaps(groups)), "accuracy" if table.labelled else "flip"
         return Conclusion(
             verdict=tuple(_sentence(gap) for gap in found if gap.quantity == told),
-            findings=tuple(_small(groups)), estimates=tuple(_estimates(groups, found)),
+            findings=tuple(_small(groups, self.attributes)),
+            estimates=tuple(_estimates(groups, found, self.attributes)),
         )  # fmt: skip
 
 
@@ -99,8 +100,8 @@ def _sentence(gap: Gap) -> str:
     )
 
 
-def _small(groups: list[Group]) -> Iterator[Finding]:
-    small = [group for group in groups if not group.judged and " and " not in group.attribute]
+def _small(groups: list[Group], single: Collection[str]) -> Iterator[Finding]:
+    small = [group for group in groups if not group.judged and group.attribute in single]
     if small:
         named = ", ".join(f"{group.name} ({group.images})" for group in small[:5])
         yield Finding(
@@ -111,8 +112,7 @@ def _small(groups: list[Group]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _estimates(groups: list[Group], found: list[Gap]) -> Iterator[Estimate]:
-    single = {group.attribute for group in groups if " and " not in group.attribute}
+def _estimates(groups: list[Group], found: list[Gap], single: Collection[str]) -> Iterator[Estimate]:
     for group in groups:
         for quantity, figures in group.figures.items():
             if quantity == "accuracy" and group.attribute in single:

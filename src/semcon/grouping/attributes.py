@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -17,18 +18,22 @@ Attributes = Mapping[str, tuple[str, ...]]
 """By name the value of every image of a scan, in its order."""
 
 
-def read_attributes(dataset: Dataset, scan: Scan, groups: str | None) -> Attributes | None:
+def read_attributes(
+    dataset: Dataset, scan: Scan, groups: str | None, *, whole: bool = True
+) -> Attributes | None:  # fmt: skip
     """What `--groups` asks for: names of attributes or columns, or a CSV file; by default all that the data set has.
 
-    None where nothing was asked for and the data set has none. Errors: `SemconError` for images that the file does not
-    know or knows without a value, rows of unknown images, attributes of more than 50 values; `UnknownNameError`.
+    None where nothing was asked for and the data set has none. `whole`: whether `dataset` has all of the images, and
+    not the first of them. Errors: `SemconError` for images that the file does not know or knows without a value, rows
+    of unknown images, several rows of one, attributes of more than 50 values; `UnknownNameError`.
     """
     places = scan.positions.tolist()
     if groups is None:
         found = _own(dataset, places)
         return {name: values for name, values in found.items() if len(set(values)) <= MOST} or None
     if Path(groups).suffix.lower() == ".csv":
-        found = _of_file(Path(groups), [dataset.title(place) for place in places])
+        every = {dataset.title(place) for place in range(len(dataset))} if whole else None
+        found = _of_file(Path(groups), [dataset.title(place) for place in places], every)
     else:
         names = [name.strip() for name in groups.split(",") if name.strip()]
         found = {name: _column(dataset, name, places) for name in names}
@@ -82,8 +87,8 @@ def _known(name: str, values: Sequence[str | None], dataset: Dataset, places: Se
     return tuple(str(value) for value in values)
 
 
-def _of_file(path: Path, titles: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The first column names the image, by its whole title or by its file's name."""
+def _of_file(path: Path, titles: Sequence[str], every: Collection[str] | None) -> dict[str, tuple[str, ...]]:
+    """The first column names the image, by its whole title or by its file's name; `every`: the titles there are."""
     try:
         frame = pl.read_csv(path, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -91,7 +96,12 @@ def _of_file(path: Path, titles: Sequence[str]) -> dict[str, tuple[str, ...]]:
     if len(frame.columns) < 2:
         raise SemconError(f"{path} has {counted(len(frame.columns), 'column')}: expected the image, then attributes")
     keys = [key or "" for key in frame[frame.columns[0]].to_list()]
-    own = list(titles) if set(keys) & set(titles) else [Path(title).name for title in titles]
+    by_title = bool(set(keys) & set(titles))
+    own = list(titles) if by_title else [Path(title).name for title in titles]
+    for what, names in (("image", own), ("row", keys)):
+        alike = next((name for name, count in Counter(names).items() if count > 1 and name in set(keys)), None)
+        if alike is not None:
+            raise SemconError(f"{path} names {alike!r}, and several {what}s have that name: expected one row an image")
     rows = {key: row for row, key in enumerate(keys)}
     missing = [title for title, name in zip(titles, own, strict=True) if name not in rows]
     if missing:
@@ -99,8 +109,9 @@ def _of_file(path: Path, titles: Sequence[str]) -> dict[str, tuple[str, ...]]:
             f"{path} has no row for {counted(len(missing), 'image')}, such as {missing[0]}: its first column, "
             f"{frame.columns[0]!r}, must name every image (found {', '.join(keys[:3])}, ...)"
         )
-    unknown = [key for key in keys if key not in set(own)]
-    if unknown and len(own) >= len(keys):
+    known = set(keys if every is None else every if by_title else (Path(title).name for title in every))
+    unknown = [key for key in keys if key not in known]
+    if unknown:
         raise SemconError(f"{path} names {counted(len(unknown), 'image')} that the data do not have: {unknown[0]}")
     found: dict[str, tuple[str, ...]] = {}
     for name in frame.columns[1:]:

@@ -200,7 +200,9 @@ def _run(
         explanations=settings.explanations,
         target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
         shots=settings.shots, reference=reference,
-        attributes=read_attributes(dataset, scanned, settings.groups) if "group_gap" in settings.evaluate else None,
+        attributes=None if "group_gap" not in settings.evaluate else read_attributes(
+            dataset, scanned, settings.groups, whole=allowance.limit is None or len(dataset) < allowance.limit
+        ),
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,

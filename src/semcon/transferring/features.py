@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -45,9 +47,10 @@ def features(
     layer; an empty `SEMCON_CACHE` keeps nothing. A black box, which has no fingerprint, is looked at every time.
     """
     kept = _file(subject, images, layer)
-    if kept is not None and kept.exists():
+    known = None if kept is None else _known(kept)
+    if known is not None:
         advance(len(images))
-        return load_file(kept)["features"]
+        return known
 
     @torch.no_grad()
     def look(batch: Batch) -> Tensor:
@@ -79,6 +82,14 @@ def _file(subject: Subject, images: Images, layer: str) -> Path | None:
     return Path(folder) / "features" / f"{name}.safetensors"
 
 
+def _known(path: Path) -> Tensor | None:
+    """What was kept; None where nothing was, or what is there cannot be read."""
+    try:
+        return load_file(path)["features"]
+    except (OSError, SafetensorError, KeyError):
+        return None
+
+
 def _keep(found: Tensor, path: Path) -> None:
     """Whole or not at all; a disk that takes no more is no reason to stop."""
     temporary = path.with_suffix(f".{os.getpid()}")
@@ -86,5 +97,6 @@ def _keep(found: Tensor, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"features": found.contiguous()}, temporary)
         os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    except (OSError, SafetensorError):
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ from semcon.core.concepts import Dataset
 from semcon.core.errors import SemconError
 from semcon.keyed import Keys
 from semcon.loading import Batch, Scan, batches, scan
-from semcon.report.numbers import counted
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,11 @@ class Target:
 
     def _check(self) -> None:
         present = torch.unique(torch.cat((self.train.labels, self.test.labels)))
+        if len(present) and int(present[-1]) >= len(self.classes):
+            raise SemconError(
+                f"{self.source} has {len(self.classes)} classes, and a label {int(present[-1])} is to be learned or "
+                "judged: expected the same classes in both parts"
+            )
         if len(present) < 2:
             only = self.classes[int(present[0])] if len(present) else "none"
             raise SemconError(f"{self.source} has one class to transfer to ({only}): expected at least two")
@@ -90,8 +94,9 @@ class Target:
         lacking = [self.classes[label] for label in judged if not int(self.counts[label])]
         if lacking:
             raise SemconError(
-                f"{self.source} has no image to learn the class {lacking[0]} from ({counted(len(lacking), 'class')} "
-                "like it): give more images, or a part to learn from and one to judge by as TRAIN,TEST"
+                f"{self.source} has no image to learn the class {lacking[0]} from ({len(lacking)} such "
+                f"class{'es' if len(lacking) > 1 else ''}): give more images, or a part to learn from and one to judge "
+                "by as TRAIN,TEST"
             )
 
 
