@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +12,28 @@ from torch import Tensor, nn
 
 @contextmanager
 def watching(
-    modules: dict[str, nn.Module], seen: list[tuple[str, object, object]], *, keep: bool = False
+    modules: dict[str, nn.Module], seen: list[tuple[str, object, object]], *, keep: bool = False, leaves: bool = False
 ) -> Iterator[None]:
     """Within the block, `seen` collects (name, inputs, output) of every call of these modules, in order.
 
     `keep`: later layers, which may work in place, get a copy; what is collected stays, on the way to the logits.
+    `leaves`: the autograd graph begins at what is collected, also without a gradient before; implies `keep`.
     """
 
     def note(name: str, inputs: object, output: object) -> Tensor | None:
+        if leaves and isinstance(output, Tensor) and output.is_floating_point():
+            output = output.detach().requires_grad_()
+            torch.set_grad_enabled(True)
         seen.append((name, inputs, output))
-        return output.clone() if keep and isinstance(output, Tensor) else None
+        return output.clone() if (keep or leaves) and isinstance(output, Tensor) else None
 
     handles = [
         module.register_forward_hook(lambda _module, inputs, output, name=name: note(name, inputs, output))
         for name, module in modules.items()
     ]
     try:
-        yield
+        with torch.no_grad() if leaves else nullcontext():
+            yield
     finally:
         for handle in handles:
             handle.remove()

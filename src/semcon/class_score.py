@@ -18,6 +18,11 @@ def class_score(subject: Learner, x: Tensor, target: Tensor) -> Tensor:
     return subject(x).gather(1, target[:, None]).squeeze(1)
 
 
+def class_probability(subject: Learner, x: Tensor, target: Tensor) -> Tensor:
+    """The probability of a class: (B, 3, H, W), (B,) -> (B,)."""
+    return subject(x).softmax(1).gather(1, target[:, None]).squeeze(1)
+
+
 def class_gradient(subject: Learner, x: Tensor, target: Tensor) -> Tensor:
     """The gradient of the class's logit on the canvas, (B, 3, H, W); differentiable where x asks for it."""
     again = x.requires_grad and torch.is_grad_enabled()

@@ -105,9 +105,12 @@ class Subject:
             output = self.model(self._prepared(x))
         return to_logits(output, len(x)).float()
 
-    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
-        """One forward pass, with the outputs of some layers. A layer that runs several times keeps its last output."""
-        return self._viewer.view(x, self, () if self.module is None else layers)
+    def view(self, x: Tensor, layers: Sequence[str] = (), *, leaves: bool = False) -> View:
+        """One forward pass, with the outputs of some layers. A layer that runs several times keeps its last output.
+
+        `leaves`: the autograd graph begins at these outputs.
+        """
+        return self._viewer.view(x, self, () if self.module is None else layers, leaves=leaves)
 
     def layer_names(self) -> list[str]:
         """Every module's name, and `penultimate`."""

@@ -29,13 +29,18 @@ class Viewer:
         own = [name for name in self._modules if name]
         return [*own, PENULTIMATE] if self.last_linear is not None else own
 
-    def view(self, x: Tensor, forward: Callable[[Tensor], Tensor], layers: Sequence[str] = ()) -> View:
-        """`forward`: canvas to logits. A layer that runs several times keeps its last output."""
+    def view(
+        self, x: Tensor, forward: Callable[[Tensor], Tensor], layers: Sequence[str] = (), *, leaves: bool = False
+    ) -> View:
+        """`forward`: canvas to logits. A layer that runs several times keeps its last output.
+
+        `leaves`: the autograd graph begins at the layers' outputs.
+        """
         if not layers:
             return View(x, forward(x))
         modules = {self._module_name(layer): self._modules[self._module_name(layer)] for layer in layers}
         seen: list[tuple[str, object, object]] = []
-        with watching(modules, seen, keep=self._in_place):
+        with watching(modules, seen, keep=self._in_place, leaves=leaves):
             logits = forward(x)
         caught = {name: (inputs, output) for name, inputs, output in seen}
         return View(x, logits, {layer: self._caught(layer, caught, len(x)) for layer in layers})

@@ -18,7 +18,7 @@ from semcon.explaining.focus import entropy, gini, mask_iou, mass_inside, pointi
 from semcon.explaining.imputation import impute
 from semcon.explaining.likeness import cosine, likeness, most_important, rank_correlation, ssim, top_overlap
 from semcon.explaining.randomised import randomised
-from semcon.explanations import Gradient, InputXGradient
+from semcon.explanations import Gradient, InputXGradient, Rise
 from semcon.keyed import Keys
 from semcon.subject import Subject
 
@@ -151,6 +151,24 @@ def test_a_linear_models_gradient_is_not_sensitive() -> None:
     own = InputXGradient()
     few, many = (max_sensitivity(own, subject, x, target, KEYS, draws=draws) for draws in (1, 4))
     assert ((few > 0) & (many >= few) & (many < 0.2)).all()
+
+
+def test_sensitivity_is_a_loop_over_draws() -> None:
+    """However many draws go through the network together, also where the explanation draws numbers of its own."""
+    subject, x, target = linear(), torch.rand(3, 3, SIZE, SIZE), torch.tensor([0, 1, 1])
+    own = Rise(samples=8, cells=3)
+    maps, noise = own(subject, x, target, KEYS), KEYS.within("sensitivity")
+    moved = [x + 0.02 * noise.signed(f"noise {draw}", (3, SIZE, SIZE)) for draw in range(30)]
+    change = torch.stack([own(subject, one, target, KEYS) - maps for one in moved]).flatten(2).norm(dim=2).amax(0)
+    found = max_sensitivity(own, subject, x, target, KEYS, draws=30)
+    torch.testing.assert_close(found, change / maps.flatten(1).norm(dim=1))
+
+
+def test_curves_and_removals_build_no_graph() -> None:
+    subject, x, target = linear(), torch.rand(3, 3, SIZE, SIZE), torch.tensor([0, 1, 1])
+    assert subject(x).requires_grad
+    assert not deletion(subject, x, target, maps(0), torch.zeros_like(x), torch.tensor([0.5])).requires_grad
+    assert not Removals.drawn(subject, x, target, KEYS, 2).drop.requires_grad
 
 
 def test_imputation_solves_the_published_system() -> None:

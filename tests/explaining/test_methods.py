@@ -74,6 +74,53 @@ def test_grad_cam_is_its_formula() -> None:
     assert (cam(subject, X, torch.full_like(TARGET, 2), KEYS) == 0).all()
 
 
+class Pair(nn.Module):
+    """A layer that gives a tuple, maps first, as transformers of other libraries do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return self.conv(x), None
+
+
+class Bent(nn.Module):
+    """In place after the layer `maps`, which gives a tensor or a tuple; `early` runs before it and beside it."""
+
+    def __init__(self, *, pair: bool) -> None:
+        super().__init__()
+        self.early, self.maps, self.head = nn.Conv2d(3, 3, 1), Pair() if pair else nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+        self.graphs: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        early = self.early(x)
+        self.graphs.append(early.requires_grad)
+        maps = self.maps(early)
+        maps = maps[0] if isinstance(maps, tuple) else maps
+        return self.head((maps.relu_() * early.mean((1, 2, 3), keepdim=True)).square().mean((2, 3)))
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_grad_cam_needs_no_graph_before_its_layer(pair: bool) -> None:
+    """The map is that of the whole graph, whatever the mode outside; a layer that gives a tuple needs the whole."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Bent(pair=pair)
+    subject, cam = Subject(net, name="bent", canvas=Canvas(SIZE, SIZE)), GradCam("maps.conv" if pair else "maps")
+    whole = cam(subject, X.clone().requires_grad_(), TARGET, KEYS)
+    assert whole.requires_grad
+    assert float(whole.detach().amax()) > 0
+    for layer in {cam.layer, "maps"}:
+        net.graphs.clear()
+        with torch.no_grad():
+            found = GradCam(layer)(subject, X, TARGET, KEYS)
+            assert not torch.is_grad_enabled()
+        assert torch.is_grad_enabled()
+        torch.testing.assert_close(found, whole.detach())
+        assert net.graphs == ([False, True] if pair and layer == "maps" else [False])
+
+
 def test_the_target_layer_is_found() -> None:
     """The last with places that count, in place or not; none without places; near names for a wrong one."""
     body = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2))

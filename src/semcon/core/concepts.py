@@ -198,8 +198,8 @@ class Learner(Protocol):
         """One forward pass."""
         ...
 
-    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
-        """One forward pass, with the outputs of these layers."""
+    def view(self, x: Tensor, layers: Sequence[str] = (), *, leaves: bool = False) -> View:
+        """One forward pass, with the outputs of these layers; `leaves`: the autograd graph begins there."""
         ...
 
 

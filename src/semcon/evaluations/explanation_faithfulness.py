@@ -12,6 +12,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from semcon.class_score import class_probability
 from semcon.core.explained import CHANCE
 from semcon.core.record import Estimate, Finding
 from semcon.core.registry import file_name
@@ -78,10 +79,12 @@ class ExplanationFaithfulness(MapEvaluation):
         removed = Removals.drawn(subject, x, target, keys, self.removals)
         shuffled = randomised(subject, self.seed)
         grounds = {kind: baseline(kind, x, keys) for kind in self.baselines}
+        ends = {kind: class_probability(subject, ground, target)[None] for kind, ground in grounds.items()}
+        ends["image"] = class_probability(subject, x, target)[None]
         found: dict[str, Tensor] = {}
         for name, one in self.named.items():
             maps = mapped.maps[name]
-            figures = self._curves(subject, mapped, maps, grounds)
+            figures = self._curves(subject, mapped, maps, grounds, ends)
             figures["infidelity"] = infidelity(removed.told_by(maps), removed.drop, scaled=True)
             figures["max_sensitivity"] = max_sensitivity(
                 one, subject, x, target, keys, maps=maps, radius=self.radius, draws=self.draws
@@ -91,24 +94,26 @@ class ExplanationFaithfulness(MapEvaluation):
             silent = blank(maps)
             found |= {f"{name}.{quantity}": told.masked_fill(silent, torch.nan) for quantity, told in figures.items()}
         order = keys.within(CHANCE).uniform("order", tuple(x.shape[2:])).to(x)
-        curves = self._curves(subject, mapped, order, grounds)
+        curves = self._curves(subject, mapped, order, grounds, ends)
         return found | {f"{CHANCE}.{quantity}": values for quantity, values in curves.items()}
 
     def _curves(
-        self, subject: Subject, mapped: Mapped, maps: Tensor, grounds: dict[str, Tensor]
+        self, subject: Subject, mapped: Mapped, maps: Tensor, grounds: dict[str, Tensor], ends: dict[str, Tensor]
     ) -> dict[str, Tensor]:  # fmt: skip
-        x, target = mapped.x, mapped.target
+        """`ends`: the probability (1, B) where the curves begin and end, of each baseline and of the image."""
+        x, target, whole = mapped.x, mapped.target, ends["image"]
         shares = torch.linspace(0, 1, self.steps + 1, device=x.device)
+        inner = shares[1:-1]
         found: dict[str, Tensor] = {}
         for kind, ground in grounds.items():
-            for way, curve in (("insertion", insertion), ("deletion", deletion)):
-                found[f"{way}_{kind}"] = area(curve(subject, x, target, maps, ground, shares), shares)
+            put, gone = (curve(subject, x, target, maps, ground, inner) for curve in (insertion, deletion))
+            found[f"insertion_{kind}"] = area(torch.cat([ends[kind], put, whole]), shares)
+            found[f"deletion_{kind}"] = area(torch.cat([whole, gone, ends[kind]]), shares)
         if self.road:
-            heights: list[Tensor] = []
-            for share in shares[:-1].tolist():
-                gone = places(maps) < round(share * maps[0].numel())
-                copies = impute(x, gone, mapped.keys) if share else x
-                heights.append(subject(copies).softmax(1).gather(1, target[:, None]).squeeze(1))
+            place, heights = places(maps), [whole[0]]
+            for share in inner.tolist():
+                copies = impute(x, place < round(share * maps[0].numel()), mapped.keys)
+                heights.append(class_probability(subject, copies, target))
             found["deletion_road"] = area(torch.stack(heights), shares[:-1])
         return found
 

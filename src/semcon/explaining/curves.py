@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semcon.class_score import flat, parts
+from semcon.class_score import class_probability, flat, parts
 from semcon.core.concepts import Learner
 from semcon.explaining.likeness import importance_order
 from semcon.imaging import gaussian_blur
 from semcon.keyed import Keys
 
 
+@torch.no_grad()
 def deletion(
     subject: Learner, x: Tensor, target: Tensor, maps: Tensor, baseline: Tensor, shares: Tensor
 ) -> Tensor:  # fmt: skip
@@ -22,11 +23,12 @@ def deletion(
     place = places(maps)
     size = maps[0].numel()
 
-    def copies(part: Tensor) -> Tensor:
-        gone = place < (part * size).round().view(-1, 1, 1, 1)
-        return torch.where(gone[:, :, None], baseline, x)
-
-    return torch.cat([_probability(subject, copies(shares[part]), target) for part in parts(len(shares), len(x))])
+    curve: list[Tensor] = []
+    for part in parts(len(shares), len(x)):
+        gone = place < (shares[part] * size).round().view(-1, 1, 1, 1)
+        copies = torch.where(gone[:, :, None], baseline, x)
+        curve.append(class_probability(subject, flat(copies), target.repeat(len(copies))).view(len(copies), -1))
+    return torch.cat(curve)
 
 
 def insertion(
@@ -62,9 +64,3 @@ def baseline(kind: str, x: Tensor, keys: Keys) -> Tensor:
         return mean.expand_as(x)
     spread = x.std((2, 3), keepdim=True)
     return (mean + spread * keys.within("baseline").normal("noise", tuple(x.shape[1:])).to(x)).clamp(0, 1)
-
-
-def _probability(subject: Learner, copies: Tensor, target: Tensor) -> Tensor:
-    """(S, B, 3, H, W) -> (S, B)."""
-    probability = subject(flat(copies)).softmax(1)
-    return probability.gather(1, target.repeat(len(copies))[:, None]).view(len(copies), -1)

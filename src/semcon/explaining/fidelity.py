@@ -20,6 +20,7 @@ class Removals:
     drop: Tensor
 
     @classmethod
+    @torch.no_grad()
     def drawn(cls, subject: Learner, x: Tensor, target: Tensor, keys: Keys, count: int, side: float = 0.25) -> Removals:
         """`count` squares of `side` times the height at keyed places, wholly on the canvas."""
         height, width = x.shape[2:]
@@ -66,10 +67,13 @@ def max_sensitivity(
     `maps`: of the untouched images, where known. NaN for a map of zeros. Source: Yeh et al., arXiv 1901.09392.
     """
     own = explanation(subject, x, target, keys) if maps is None else maps
-    noise = keys.within("sensitivity")
+    noise, row = keys.within("sensitivity"), torch.arange(len(x), device=x.device)
     worst = x.new_zeros(len(x))
-    for draw in range(draws):
-        moved = x + radius * noise.signed(f"noise {draw}", tuple(x.shape[1:])).to(x)
-        change = (explanation(subject, moved, target, keys) - own).flatten(1).norm(dim=1)
-        worst = torch.maximum(worst, change)
+    for part in parts(draws, len(x)):
+        names = [f"noise {draw}" for draw in range(part.start, part.stop)]
+        moved = torch.stack([x + radius * noise.signed(name, tuple(x.shape[1:])).to(x) for name in names])
+        count = len(moved)
+        maps_of_moved = explanation(subject, flat(moved), target.repeat(count), keys.of(row.repeat(count)))
+        change = (maps_of_moved.unflatten(0, (count, len(x))) - own).flatten(2).norm(dim=2)
+        worst = torch.maximum(worst, change.amax(0))
     return worst / own.flatten(1).norm(dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from semcon.attribution import as_grid
-from semcon.core.concepts import Explained, Explanation, Learner
+from semcon.core.concepts import Explained, Explanation, Learner, View
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.keyed import Keys
 
@@ -55,7 +55,7 @@ class GradCam(Explanation):
         again = x.requires_grad and torch.is_grad_enabled()
         height, width = x.shape[2:]
         with torch.enable_grad():
-            view = subject.view(x if again else x.detach().requires_grad_(), (self.layer,))
+            view = subject.view(x, (self.layer,)) if again else self._from_layer(subject, x.detach())
             output = view.layers[self.layer]
             score = view.logits.gather(1, target[:, None]).sum()
             (gradient,) = torch.autograd.grad(score, output, create_graph=again, allow_unused=True)
@@ -69,3 +69,11 @@ class GradCam(Explanation):
                 )
             cam = (slopes.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True).relu()
             return functional.interpolate(cam.float(), (height, width), mode="bilinear").squeeze(1)
+
+    def _from_layer(self, subject: Learner, x: Tensor) -> View:
+        """With no graph before the layer, which costs memory and time; whole where the layer gives no single tensor."""
+        layers = () if self.layer is None else (self.layer,)
+        view = subject.view(x, layers, leaves=True)
+        if view.logits.requires_grad and all(output.requires_grad for output in view.layers.values()):
+            return view
+        return subject.view(x.requires_grad_(), layers)

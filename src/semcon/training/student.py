@@ -63,9 +63,9 @@ class Student(nn.Module):
             x = (x * (self.luminance / self.luminance.sum())).sum(1, keepdim=True)
         return to_logits(self.network((x - self.mean) / self.std), len(x))
 
-    def view(self, x: Tensor, layers: Sequence[str] = ()) -> View:
-        """One forward pass with the outputs of some layers."""
-        return self._viewer.view(x, self, layers)
+    def view(self, x: Tensor, layers: Sequence[str] = (), *, leaves: bool = False) -> View:
+        """One forward pass with the outputs of some layers; `leaves`: the autograd graph begins there."""
+        return self._viewer.view(x, self, layers, leaves=leaves)
 
 
 def _frozen(layer: nn.Module) -> bool:
