@@ -227,11 +227,25 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
     In whole pixels as published: the middle ceil(H / f) rows are stretched to round(f ceil(H / f)), of which the middle
     H are kept; so too the columns.
     """
-    rows, columns = (_stretched(side, _once_if_equal(factor)) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:])
+    if x.device.type == "cpu":
+        factors = factor.tolist()
+        if len(set(factors)) == 1:
+            return _magnified(x, factors[0])
+        return torch.cat([_magnified(x[i : i + 1], each) for i, each in enumerate(factors)])
+    rows, columns = (_stretched(side, factor) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:])
     grid = torch.empty((len(rows), *x.shape[2:], 2), dtype=rows.dtype, device=x.device)
     grid[..., 0], grid[..., 1] = columns[:, None], rows[:, :, None]
-    grid = grid.expand(len(x), -1, -1, -1)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _magnified(x: Tensor, factor: float) -> Tensor:
+    """All by the same factor."""
+    cut = [math.ceil(side / factor - 1e-3) for side in x.shape[2:]]
+    made = [round(part * factor) for part in cut]
+    top, left = ((side - part) // 2 for side, part in zip(x.shape[2:], cut, strict=True))
+    above, before = ((whole - side) // 2 for side, whole in zip(x.shape[2:], made, strict=True))
+    wide = F.interpolate(x[:, :, top : top + cut[0], left : left + cut[1]], made, mode="bilinear", align_corners=True)
+    return wide[:, :, above : above + x.shape[2], before : before + x.shape[3]]
 
 
 def _stretched(size: int, factor: Tensor) -> Tensor:
