@@ -20,7 +20,7 @@ LARGE_BLOCK = 1 << 18  # of work in many short steps, whose calls take longer th
 
 
 def in_blocks(
-    work: Callable[[Tensor, dict[str, Tensor], Tensor], Tensor],
+    work: Callable[[Tensor, dict[str, Tensor], Tensor], Tensor | tuple[Tensor, ...]],
     x: Tensor,
     unit: dict[str, Tensor],
     severity: Tensor,
@@ -30,20 +30,24 @@ def in_blocks(
 ) -> Tensor:
     """work(x, unit, severity), on a CPU a few images at a time where no gradient is asked for; each by itself.
 
-    `clip`: to [0, 1], as each block is put in its place. `block`: pixels of one.
+    What is made may be several parts, from top to bottom. `clip`: to [0, 1], as each block is put in its place.
+    `block`: pixels of one.
     """
     images = max(1, block // (x.shape[2] * x.shape[3]))
     recorded = torch.is_grad_enabled() and any(each.requires_grad for each in (x, severity, *unit.values()))
     if x.device.type != "cpu" or recorded or len(x) <= images:
         made = work(x, unit, severity)
+        made = torch.cat(made, dim=2) if isinstance(made, tuple) else made
         return made.clamp(0, 1) if clip else made
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     for rows in (slice(start, start + images) for start in range(0, len(x), images)):
         made = work(x[rows], {name: value[rows] for name, value in unit.items()}, severity[rows])
-        if clip:
-            torch.clamp(made, 0, 1, out=out[rows])
-        else:
-            out[rows] = made
+        parts = made if isinstance(made, tuple) else (made,)
+        for part, place in zip(parts, out[rows].split([part.shape[2] for part in parts], dim=2), strict=True):
+            if clip:
+                torch.clamp(part, 0, 1, out=place)
+            else:
+                place.copy_(part)
     return out
 
 
@@ -171,35 +175,42 @@ def _streak(x: Tensor, radius: float, sigma: float, degrees: float) -> Tensor:
 def convolve(x: Tensor, kernel: Tensor, *, clip: bool = False) -> Tensor:
     """Convolve with a kernel symmetric about its centre, (B or 1, K, K), K odd; mirrored about the edge pixels.
 
-    By Fourier transform, on a CPU a few images at a time; `clip`: to [0, 1]. Edge as by default in OpenCV:
-    (d c b | a b c d | c b a).
+    By Fourier transform, on a CPU a few images at a time; `clip`: to [0, 1]. An image's upper half is the real part of
+    what is transformed, its lower half the imaginary one. Edge as by default in OpenCV: (d c b | a b c d | c b a).
     """
     reach, (height, width) = kernel.shape[-1] // 2, x.shape[2:]
-    sides = [_fast(side + 2 * reach) for side in (height, width)]
-    known = torch.view_as_real(torch.fft.rfft2(kernel, s=sides)).expand(len(x), -1, -1, -1)
+    half = (height + 1) // 2
+    sides = [_fast(side + 2 * reach) for side in (half, width)]
+    known = torch.view_as_real(torch.fft.fft2(kernel, s=sides)).expand(len(x), -1, -1, -1)
 
-    def some(x: Tensor, unit: dict[str, Tensor], _: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft2(mirrored(mirrored(x, reach, 2), reach, 3), s=sides)
-        spectrum = spectrum * torch.view_as_complex(unit["kernel"]).unsqueeze(1)
-        out = torch.fft.irfft2(spectrum, s=sides)
-        return out[:, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
+    below, right = sides[0] - half - reach, sides[1] - width - reach
+
+    def some(x: Tensor, unit: dict[str, Tensor], _: Tensor) -> tuple[Tensor, Tensor]:
+        wide = mirrored(x, (reach, below), (reach, right))
+        spectrum = torch.fft.fft2(torch.complex(wide[:, :, : sides[0]], wide[:, :, height - half :]))
+        spectrum *= torch.view_as_complex(unit["kernel"]).unsqueeze(1)
+        made = torch.fft.ifft2(spectrum)[:, :, 2 * reach : 2 * reach + half, 2 * reach : 2 * reach + width]
+        return made.real, made.imag[:, :, 2 * half - height :]
 
     return in_blocks(some, x, {"kernel": known}, x.new_zeros(len(x)), clip=clip)
 
 
-def mirrored(x: Tensor, reach: int, dim: int) -> Tensor:
-    """The row goes on outside as its mirror image about the edge pixels, any number of times."""
-    if reach < x.shape[dim]:
-        return F.pad(x, (0, 0, reach, reach) if dim == 2 else (reach, reach, 0, 0), mode="reflect")
-    period = 2 * x.shape[dim] - 2
-    place = torch.arange(-reach, x.shape[dim] + reach, device=x.device).remainder(max(1, period))
-    return x.index_select(dim, torch.minimum(place, (period - place).abs()))
+def mirrored(x: Tensor, rows: tuple[int, int] = (0, 0), columns: tuple[int, int] = (0, 0)) -> Tensor:
+    """As many more rows before and after, and columns, any number: the mirror image about the edge pixels."""
+    if max(rows) < x.shape[2] and max(columns) < x.shape[3]:
+        return F.pad(x, (*columns, *rows), mode="reflect")
+    for dim, (before, after) in ((2, rows), (3, columns)):
+        period = 2 * x.shape[dim] - 2
+        place = torch.arange(-before, x.shape[dim] + after, device=x.device).remainder(max(1, period))
+        x = x.index_select(dim, torch.minimum(place, (period - place).abs()))
+    return x
 
 
 def _fast(size: int) -> int:
-    """The next size that is a product of 2, 3 and 5."""
-    while size != math.prod(p ** _power(size, p) for p in (2, 3, 5)):
-        size += 1
+    """The next multiple of 4 that is a product of 2, 3, 5 and 7."""
+    size = -(-size // 4) * 4
+    while size != math.prod(p ** _power(size, p) for p in (2, 3, 5, 7)):
+        size += 4
     return size
 
 
@@ -216,11 +227,25 @@ def magnify(x: Tensor, factor: Tensor) -> Tensor:
     In whole pixels as published: the middle ceil(H / f) rows are stretched to round(f ceil(H / f)), of which the middle
     H are kept; so too the columns.
     """
-    rows, columns = (_stretched(side, _once_if_equal(factor)) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:])
+    if x.device.type == "cpu":
+        factors = factor.tolist()
+        if len(set(factors)) == 1:
+            return _magnified(x, factors[0])
+        return torch.cat([_magnified(x[i : i + 1], each) for i, each in enumerate(factors)])
+    rows, columns = (_stretched(side, factor) * (2 / max(1, side - 1)) - 1 for side in x.shape[2:])
     grid = torch.empty((len(rows), *x.shape[2:], 2), dtype=rows.dtype, device=x.device)
     grid[..., 0], grid[..., 1] = columns[:, None], rows[:, :, None]
-    grid = grid.expand(len(x), -1, -1, -1)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _magnified(x: Tensor, factor: float) -> Tensor:
+    """All by the same factor."""
+    cut = [math.ceil(side / factor - 1e-3) for side in x.shape[2:]]
+    made = [round(part * factor) for part in cut]
+    top, left = ((side - part) // 2 for side, part in zip(x.shape[2:], cut, strict=True))
+    above, before = ((whole - side) // 2 for side, whole in zip(x.shape[2:], made, strict=True))
+    wide = F.interpolate(x[:, :, top : top + cut[0], left : left + cut[1]], made, mode="bilinear", align_corners=True)
+    return wide[:, :, above : above + x.shape[2], before : before + x.shape[3]]
 
 
 def _stretched(size: int, factor: Tensor) -> Tensor:

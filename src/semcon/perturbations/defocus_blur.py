@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class DefocusBlur(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """x * K, K of the level."""
-        kernels = _kernels(x.shape[-2]).to(x)
+        kernels = _kernels(x.shape[-2]).to(x, copy=True)  # one made in inference mode cannot be recorded
         if bool((severity == severity[0]).all()):
             severity = severity[:1]
         below = severity.detach().floor().clamp(0, 4).long()
@@ -58,6 +59,7 @@ class DefocusBlur(Perturbation):
         return convolve(x, kernel[:, reach - used : reach + used + 1, reach - used : reach + used + 1], clip=True)
 
 
+@cache
 def _kernels(height: int) -> Tensor:
     """Of levels 0 to 5, (6, K, K)."""
     rows = _RADIUS_AND_SOFTNESS.rows(height)

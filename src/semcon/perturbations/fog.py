@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ _LIGHT_AND_DECAY = Published(
         224: ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
     },
 )
+_COARSE = 32  # rows of heights that are found for all images at once, as calls take longer than so few numbers
 _FLAT = 1e-6  # a range of heights below which there is no fractal
 
 
@@ -50,32 +52,39 @@ class Fog(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """(x + c f) m / (m + c), m the image's largest value."""
-        return in_blocks(self._some, x, unit, severity, clip=True)
+        _, decay = _LIGHT_AND_DECAY.at(severity, x.shape[-2])
+        every = max(1, unit["field"].shape[-1] // _COARSE)
+        coarse = _plasma(unit["field"][:, ::every, ::every], decay.view(-1, 1, 1))
+        return in_blocks(self._some, x, {**unit, "coarse": coarse}, severity, clip=True)
 
     def _some(self, x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         light, decay = (per_image(each) for each in _LIGHT_AND_DECAY.at(severity, x.shape[-2]))
-        heights = _plasma(unit["field"], decay.view(-1, 1, 1))
-        low, high = heights.amin(dim=(1, 2), keepdim=True), heights.amax(dim=(1, 2), keepdim=True)
-        fractal = (heights[:, : x.shape[2], : x.shape[3]] - low) / (high - low).clamp_min(_FLAT)
+        heights = _plasma(unit["field"], decay.view(-1, 1, 1), unit["coarse"]).unsqueeze(1)
+        low, high = heights.amin(dim=(2, 3), keepdim=True), heights.amax(dim=(2, 3), keepdim=True)
         largest = x.amax(dim=(1, 2, 3), keepdim=True)
-        total = torch.addcmul(x, fractal.unsqueeze(1), light)
-        return total * (largest / (largest + light).clamp_min(_FLAT))
+        kept = largest / (largest + light).clamp_min(_FLAT)
+        scale = light * kept / (high - low).clamp_min(_FLAT)
+        fog = torch.addcmul(-low * scale, heights[:, :, : x.shape[2], : x.shape[3]], scale)
+        return torch.addcmul(fog, x, kept)
 
 
-def _plasma(field: Tensor, decay: Tensor) -> Tensor:
-    """Diamond-square heights (B, M, M) on a torus; the first point is 0, each other one has its number in `field`."""
-    side = field.shape[-1]
-    heights, size, step = torch.zeros_like(field[:, :1, :1]), torch.ones_like(decay), side
+def _plasma(field: Tensor, decay: Tensor, heights: Tensor | None = None) -> Tensor:
+    """Diamond-square heights (B, M, M) on a torus; the first point is 0, each other one has its number in `field`.
+
+    `heights`: those of every so many rows and columns, where they are known.
+    """
+    heights = torch.zeros_like(field[:, :1, :1]) if heights is None else heights
+    known = heights.shape[-1]
+    step, size = field.shape[-1] // known, decay ** (-2 * math.log2(known))
     while step > 1:
         half = step // 2
-        across = heights + heights.roll(-1, 2)
-        middle = torch.addcmul((across + across.roll(-1, 1)) / 4, field[:, half::step, half::step], size)
-        beside = torch.addcmul((middle + middle.roll(1, 1) + across) / 4, field[:, ::step, half::step], size)
-        upright = heights + heights.roll(-1, 1)
-        below = torch.addcmul((middle + middle.roll(1, 2) + upright) / 4, field[:, half::step, ::step], size)
+        across, upright = torch.lerp(heights, heights.roll(-1, 2), 0.5), torch.lerp(heights, heights.roll(-1, 1), 0.5)
+        middle = torch.lerp(across, across.roll(-1, 1), 0.5).addcmul_(field[:, half::step, half::step], size)
+        beside = torch.lerp(middle, middle.roll(1, 1), 0.5).lerp_(across, 0.5)
+        below = torch.lerp(middle, middle.roll(1, 2), 0.5).lerp_(upright, 0.5)
         finer = field.new_empty(len(field), 2 * heights.shape[1], 2 * heights.shape[2])
-        finer[:, ::2, ::2], finer[:, ::2, 1::2] = heights, beside
-        finer[:, 1::2, ::2], finer[:, 1::2, 1::2] = below, middle
-        heights = finer
-        size, step = size / (decay * decay), half
+        finer[:, ::2, ::2], finer[:, 1::2, 1::2] = heights, middle
+        finer[:, ::2, 1::2] = beside.addcmul_(field[:, ::step, half::step], size)
+        finer[:, 1::2, ::2] = below.addcmul_(field[:, half::step, ::step], size)
+        heights, size, step = finer, size / (decay * decay), half
     return heights

@@ -44,12 +44,12 @@ def _recoded(pixels: list[np.ndarray], quality: list[int]) -> list[bytes]:
 def _recode(pixels: np.ndarray, quality: int) -> bytes:
     """(H, W) int32, the bytes red, green, blue, any: through libjpeg at a quality of 1 to 100, chroma at half size.
 
-    The answer is one plane after the other.
+    The answer is one plane after the other. The decoder is called by itself: opening a file, Pillow parses it too.
     """
     coded, size = io.BytesIO(), (pixels.shape[1], pixels.shape[0])
     image = Image.frombuffer("RGBX", size, pixels, "raw", "RGBX", 0, 1)
     image.save(coded, "JPEG", quality=quality, subsampling="4:2:0")
-    back = Image.open(coded, formats=("JPEG",))
+    back = Image.frombytes("RGB", size, coded.getbuffer(), "jpeg", "RGB", "")
     return b"".join(back.tobytes("raw", channel) for channel in "RGB")
 
 
@@ -59,13 +59,13 @@ def _packed(x: Tensor) -> np.ndarray:
     Added up in float32, where 24 bits are exact.
     """
     red, green, blue = (x * 255).round_().clamp_(0, 255).float().unbind(1)
-    return red.add(green, alpha=1 << 8).add_(blue, alpha=1 << 16).int().contiguous().cpu().numpy()
+    return red.add_(green, alpha=1 << 8).add_(blue, alpha=1 << 16).int().contiguous().cpu().numpy()
 
 
 def _unpacked(planes: list[bytes], out: Tensor) -> None:
     """Back into (B, 3, H, W)."""
     for image, coded in zip(out, planes, strict=True):
-        torch.div(torch.frombuffer(bytearray(coded), dtype=torch.uint8).view_as(image), 255, out=image)
+        image.copy_(torch.frombuffer(bytearray(coded), dtype=torch.uint8).view_as(image)).div_(255)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
 from semcon.filtering import in_blocks
@@ -58,41 +59,27 @@ class Pixelate(Perturbation):
 
 
 def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Means over the rows of a box, then over its columns; then each back to where its pixels were."""
+    """Sums over the rows of a box, then over its columns, as rows of the transpose; then means back to the pixels."""
     height, width = x.shape[2:]
-    down, across = _parts(height, rows, x), _parts(width, columns, x)
     row_of, column_of = _box_of(height, rows, x), _box_of(width, columns, x)
+    (tops, high), (lefts, wide) = (_edges(*each) for each in ((height, rows), (width, columns)))
+    size = torch.tensor(wide, device=x.device)[:, None] * torch.tensor(high, device=x.device)
 
     def some(x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
-        means = _means(_means(x, down, 2), across, 3)
-        return _read(_read(means, column_of, 3), row_of, 2)
+        planes = x.shape[0] * x.shape[1]
+        plane = torch.arange(planes, device=x.device)[:, None]
+        sums = _sums(x.reshape(-1, width), plane * height + torch.tensor(tops, device=x.device))
+        sums = _sums(sums.mT.contiguous(), torch.tensor(lefts, device=x.device))
+        means = (sums.view(columns, planes, rows) / size[:, None]).flatten(1)
+        lines = means.index_select(0, column_of).mT.contiguous()
+        return lines.index_select(0, (plane * rows + row_of).flatten()).view_as(x)
 
     return in_blocks(some, x, {}, x.new_zeros(len(x)))
 
 
-def _parts(size: int, boxes: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The first pixel of every box and its weight in the mean, the second and so on; weight 0 where there is none."""
-    starts, counts = _edges(size, boxes)
-    return [
-        (
-            torch.tensor([min(first + k, size - 1) for first in starts], device=like.device),
-            like.new_tensor([float(k < count) / count for count in counts]),
-        )
-        for k in range(max(counts))
-    ]
-
-
-def _means(x: Tensor, parts: list[tuple[Tensor, Tensor]], dim: int) -> Tensor:
-    """Over the pixels of every box along one dimension."""
-    total = x.new_zeros(())
-    for places, weights in parts:
-        total = torch.addcmul(total, _read(x, places, dim), weights[:, None] if dim == 2 else weights)
-    return total
-
-
-def _read(x: Tensor, places: Tensor, dim: int) -> Tensor:
-    """Rows (2), or columns (3), which `index_select` would take one number at a time."""
-    return x.index_select(2, places) if dim == 2 else x.gather(3, places.expand(*x.shape[:3], -1))
+def _sums(lines: Tensor, starts: Tensor) -> Tensor:
+    """Of the rows from each start to the next, one pass over (N, M)."""
+    return F.embedding_bag(torch.arange(len(lines), device=lines.device), lines, starts.flatten(), mode="sum")
 
 
 def _edges(size: int, boxes: int) -> tuple[list[int], list[int]]:

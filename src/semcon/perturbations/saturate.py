@@ -54,9 +54,10 @@ class Saturate(Perturbation):
         red, green, blue = x.split(1, dim=1)
         value = torch.maximum(torch.maximum(red, green), blue)
         chroma = value - torch.minimum(torch.minimum(red, green), blue)
-        saturation = torch.addcmul(shift, chroma / value.clamp_min(1e-6), factor).clamp(0, 1)
-        drop = value * saturation  # from the largest channel to the smallest
-        out = torch.lerp(value, x, drop / chroma.clamp_min(_GREY))
-        coloured = (chroma.detach() / _GREY).clamp_max(1)  # 0 or 1: comparisons take longer
-        out[:, 1:].sub_(drop * (1 - coloured))
+        most = value / chroma.clamp_min(_GREY)  # 1 / s: distances from v can grow no further
+        shifted = x.device.type != "cpu" or bool((shift > 0).any())  # others would have to wait for the answer
+        out = torch.lerp(value, x, torch.minimum(torch.addcmul(factor, most, shift) if shifted else factor, most))
+        if shifted:
+            grey = 1 - (chroma.detach() / _GREY).clamp_max(1)  # 0 or 1: comparisons take longer
+            out[:, 1:].sub_(value * shift * grey)
         return out

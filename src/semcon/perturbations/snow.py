@@ -65,7 +65,7 @@ class Snow(Perturbation):
         layer = _flakes(unit["field"].detach(), unit["direction"].detach(), flakes)
         layer = (layer + layer.flip((2, 3))).mul_(per_image(falling))
         light = torch.maximum(x, luminance(x) * 1.5 + 0.5)
-        return torch.lerp(light, x, per_image(kept)).add_(layer)
+        return light.lerp_(x, per_image(kept)).add_(layer)
 
 
 def _flakes(field: Tensor, direction: Tensor, parameters: list[Tensor]) -> Tensor:

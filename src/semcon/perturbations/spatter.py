@@ -192,7 +192,7 @@ def _flattened(shade: Tensor) -> Tensor:
 
 def _embossed(shade: Tensor) -> Tensor:
     """Lit from the lower right: weights (-2 -1 0 | -1 1 1 | 0 1 2), clipped to 8 bits."""
-    wide = mirrored(mirrored(shade, 1, 2), 1, 3)
+    wide = mirrored(shade, (1, 1), (1, 1))
     height, width = shade.shape[2:]
 
     def beside(row: int, column: int) -> Tensor:
@@ -205,7 +205,6 @@ def _embossed(shade: Tensor) -> Tensor:
 
 def _boxed(x: Tensor) -> Tensor:
     """The mean of each pixel and its eight neighbours, mirrored about the edge pixels."""
-    for dim in (2, 3):
-        wide, size = mirrored(x, 1, dim), x.shape[dim]
-        x = (wide.narrow(dim, 0, size) + wide.narrow(dim, 1, size)).add_(wide.narrow(dim, 2, size))
-    return x / 9
+    wide, (height, width) = mirrored(x, (1, 1), (1, 1)), x.shape[2:]
+    down = (wide[:, :, :height] + wide[:, :, 1:-1]).add_(wide[:, :, 2:])
+    return (down[..., :width] + down[..., 1:-1]).add_(down[..., 2:]).div_(9)
