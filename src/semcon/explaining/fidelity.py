@@ -46,15 +46,15 @@ class Removals:
 def infidelity(told: Tensor, drop: Tensor, *, scaled: bool = False) -> Tensor:
     """Mean squared error between what a map tells of perturbations and what they do, (M, B), (M, B) -> (B,).
 
-    `scaled`: the map first takes the scale that fits best, and the error is a share of the mean squared change: 0
-    where the map foretells every change, 1 where it tells nothing; NaN where nothing changes. Source: Yeh et al.,
-    arXiv 1901.09392.
+    `scaled`: the map first takes the scale that fits best, none below 0, and the error is a share of the mean squared
+    change: 0 where the map foretells every change, 1 where it tells nothing or the reverse; NaN where nothing changes.
+    Source: Yeh et al., arXiv 1901.09392, whose scale may be negative.
     """
     if not scaled:
         return ((told - drop) ** 2).mean(0)
     told, drop = told.double(), drop.double()
     fit = (told * drop).sum(0) / (told**2).sum(0)
-    left = ((fit.nan_to_num() * told - drop) ** 2).sum(0)
+    left = ((fit.nan_to_num().clamp(min=0) * told - drop) ** 2).sum(0)
     return (left / (drop**2).sum(0)).float()
 
 
