@@ -32,6 +32,10 @@ _PLACES = {
 }  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(f"semcon.{_PLACES[name]}"), name)

@@ -41,8 +41,9 @@ class Setting:
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
     in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `target`: the data set to
     transfer to, `transfer_layer` and `shots` as asked for. `attributes`:
-    the groups of every image. `reference`: a network that judges where geometry changes. `explanations`: their names,
-    `grad_cam:LAYER` with a layer of the user's; None leaves them to the budget.
+    the groups of every image. `trials`: the perturbations that the user named. `reference`: a network that judges where
+    geometry changes. `explanations`: their names, `grad_cam:LAYER` with a layer of the user's; None leaves them to the
+    budget.
     """
 
     budget: str
@@ -59,13 +60,17 @@ class Setting:
     transfer_layer: str | None = None
     shots: tuple[int, ...] | None = None
     attributes: Attributes | None = None
+    trials: tuple[Trial, ...] = ()
     reference: Subject | None = None
     explanations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Pictured:
-    """An entry of a gallery whose pictures are still to be saved: `tiles` (3, H, W) in [0, 1], by role."""
+    """An entry of a gallery whose pictures are still to be saved: `tiles` (3, H, W) in [0, 1], by role.
+
+    The entry's predictions are numbers of outputs.
+    """
 
     entry: ExplainedEntry
     tiles: Mapping[str, Tensor]

@@ -133,6 +133,9 @@ def test_what_only_a_later_run_tried_has_a_row_in_every_table():
     two = with_evaluation("explanation_stability", [used("hue", 1), used("contrast", 1)], maps)
     (part,) = evaluation_parts(readings([(one, Path()), (two, Path())]))
     assert {row for row, _ in part.tables[0].rows} == {"hue 1", "contrast 1"}
+    assert [table.title for table in part.tables[1:]] == [f"{p} 1: the copy's map against the image's"
+                                                          for p in ("hue", "contrast")]  # fmt: skip
+    assert [row for row, _ in part.tables[1].rows] == ["grad cam"]
 
 
 def test_the_csv_has_every_estimate_of_all_images():

@@ -213,8 +213,11 @@ class _Other:
     farther: bool
 
 
-def explained(folder: Path, pictures: Sequence[Pictured]) -> tuple[ExplainedEntry, ...]:
-    """The entries of a gallery of explanations, their pictures saved; an image's own stand once for all methods."""
+def explained(folder: Path, pictures: Sequence[Pictured], names: Sequence[str]) -> tuple[ExplainedEntry, ...]:
+    """The entries of a gallery of explanations, their pictures saved; an image's own stand once for all methods.
+
+    `names`: of the outputs.
+    """
     if pictures:
         with keeping(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +231,8 @@ def explained(folder: Path, pictures: Sequence[Pictured]) -> tuple[ExplainedEntr
             if stem not in files:
                 files[stem] = saved(folder, stem, canvas)
             own[role] = files[stem]
-        entries.append(entry.model_copy(update={"files": own}))
+        said = {one: names[int(getattr(entry, one))] for one in ("prediction", "prediction_copy")}
+        entries.append(entry.model_copy(update={"files": own} | said))
     return tuple(entries)
 
 

@@ -67,7 +67,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     families = {one.name: one.family for one in main.evaluation.attempts()} if main else {}
     rows = profile(table, families, seed=request.seed, primary=PRIMARY) if continuity else []
     others = [
-        _concluded(one, figures[one.name], subject, probe, progress, folder.folder / "gallery")
+        _concluded(one, figures[one.name], subject, probe, progress, folder.folder / "gallery", names)
         for one in measured
         if one.name != "continuity"
     ]
@@ -164,9 +164,15 @@ def _measured(
 
 
 def _concluded(
-    one: _Measured, every: Sequence[Estimate], subject: Subject, probe: Batch, progress: Progress, folder: Path
+    one: _Measured,
+    every: Sequence[Estimate],
+    subject: Subject,
+    probe: Batch,
+    progress: Progress,
+    folder: Path,
+    names: Sequence[str],
 ) -> tuple[EvaluationRecord, Conclusion]:
-    """What the record keeps of an evaluation besides continuity; `folder`: for its pictures."""
+    """What the record keeps of an evaluation besides continuity; `folder`: for pictures; `names`: of the outputs."""
     began = time.perf_counter()
     conclusion = _conclusion(one, subject, probe, progress)
     told = [estimate for estimate in every if one.evaluation.tells(estimate, one.table)]
@@ -176,7 +182,7 @@ def _concluded(
         perturbations=one.evaluation.attempts(), gauges=one.table.gauges,
         inert=one.evaluation.idle if isinstance(one.evaluation, TrialEvaluation) else (),
         estimates=(*told, *conclusion.estimates),
-        verdict=conclusion.verdict, maps=conclusion.maps, explained=explained(folder, conclusion.pictures),
+        verdict=conclusion.verdict, maps=conclusion.maps, explained=explained(folder, conclusion.pictures, names),
     )  # fmt: skip
     return record, conclusion
 

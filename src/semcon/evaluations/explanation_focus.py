@@ -85,11 +85,13 @@ class ExplanationFocus(MapEvaluation):
                 "--masks names a folder of them."
             )
             return
-        for one in self.explanations:
-            method = file_name(type(one))
-            inside = figures[method]
-            if inside.mean is not None:
-                yield (
-                    f"{percent(inside.mean)} [{percent(inside.low)}, {percent(inside.high)}] of what {words(method)} "
-                    f"counts in favour of the class lies on the object, which takes {percent(area.mean)} of the canvas."
-                )
+        told = [
+            f"{words(method)} {percent(inside.mean)} [{percent(inside.low)}, {percent(inside.high)}]"
+            for method in map(file_name, map(type, self.explanations))
+            if (inside := figures[method]).mean is not None
+        ]
+        if told:
+            yield (
+                "Of what a map counts in favour of the class, this lies on the object, which takes "
+                f"{percent(area.mean)} of the canvas: {', '.join(told)}."
+            )

@@ -46,10 +46,13 @@ class ExplanationStability(TrialEvaluation):
 
     @classmethod
     def planned(cls, setting: Setting) -> Self:
-        """Three perturbations at one severity with the fast budget, six at two with more; as far as images bear."""
+        """The perturbations that the user named; else three at one severity with the fast budget, six at two with more,
+
+        as far as images bear.
+        """
         names, rungs = (FEW, (2,)) if setting.budget == "fast" else (MORE, (1, 3))
-        trials: list[Trial] = []
-        for name in names:
+        trials = list(setting.trials)
+        for name in () if trials else names:
             one, limit = load("perturbations", name)(), setting.limits.get(name, float("inf"))
             severities = dict.fromkeys(min(float(one.ladder[min(rung, len(one.ladder) - 1)]), limit) for rung in rungs)
             if min(severities) > 0:
@@ -98,6 +101,7 @@ class ExplanationStability(TrialEvaluation):
 
     def _verdict(self, table: SampleTable) -> Iterator[str]:
         figures = [one for one in summarise(table, seed=self.plan.seed) if one.subset == "all" and one.mean is not None]
+        told: list[str] = []
         for one in self.explanations:
             method = file_name(type(one))
             moved = [e for e in figures if e.quantity == "moved" and e.representation == method]
@@ -105,11 +109,14 @@ class ExplanationStability(TrialEvaluation):
                 continue
             top = max(moved, key=lambda e: e.mean or 0)
             if not top.mean:
-                bound = percent(max(e.high or 0 for e in moved))
-                yield f"Where the prediction stays, {words(method)} never moved under any of them (at most {bound})."
+                told.append(f"{words(method)} never (at most {percent(max(e.high or 0 for e in moved))})")
                 continue
+            told.append(
+                f"{words(method)} under {words(top.perturbation or '')} at {top.severity:g}, for {percent(top.mean)} "
+                f"[{percent(top.low)}, {percent(top.high)}] of the images"
+            )
+        if told:
             yield (
-                f"Where the prediction stays, {words(method)} moves most often under {words(top.perturbation or '')} "
-                f"at {top.severity:g}: for {percent(top.mean)} [{percent(top.low)}, {percent(top.high)}] of the images "
-                "fewer than half of the most important tenth of the pixels are still the most important ones."
+                "How often, at most, a map moves though the prediction stays, so that fewer than half of its most "
+                f"important tenth of the pixels are still the most important ones: {'; '.join(told)}."
             )

@@ -50,14 +50,18 @@ def _of_trial(
     for one in explanations:
         own = carry(one(subject, x, target, keys), drawn)
         other = one(subject, copies, target, keys)
-        scale, alike = scale_of(own, other), rank_correlation(own, other)
+        alike = rank_correlation(own, other)
+        if not one.signed:  # what it says everywhere says nothing
+            least = torch.minimum(own.amin((1, 2), keepdim=True), other.amin((1, 2), keepdim=True))
+            own, other = own - least, other - least
+        scale = scale_of(own, other)
         painted_maps = {"map": painted(own, scale), "copy_map": painted(other, scale)}
         painted_maps["difference"] = painted(other - own, scale)
         for row in range(len(x)):
             entry = ExplainedEntry(
                 method=file_name(type(one)), perturbation=trial.name, severity=severity,
-                sample=int(ids[row]), title=batch.titles[row], prediction=_name(subject, int(target[row])),
-                prediction_copy=_name(subject, int(prediction[row])),
+                sample=int(ids[row]), title=batch.titles[row], prediction=str(int(target[row])),
+                prediction_copy=str(int(prediction[row])),
                 alike=None if bool(alike[row].isnan()) else float(alike[row]), files={},
             )  # fmt: skip
             tiles = {role: maps[row] for role, maps in painted_maps.items()}
@@ -74,7 +78,3 @@ def painted(maps: Tensor, scale: Tensor) -> Tensor:
 def scale_of(*maps: Tensor) -> Tensor:
     """One scale for the maps of an image that stand side by side: (B,)."""
     return torch.cat([one.flatten(1).abs() for one in maps], 1).float().quantile(_CONTRAST, dim=1)
-
-
-def _name(subject: Subject, output: int) -> str:
-    return str(output) if subject.classes is None else subject.classes[output] or str(output)

@@ -131,7 +131,8 @@ def audit(
     of images, of the same paths, that says where the object is. `layers`: further outputs to look at,
     by their module names; None chooses stages of the network. `gauges`: REPRESENTATION.DISTANCE pairs
     in place of the usual ones; pixels.l2 and logits.l2 are always there. `evaluate`: which evaluations to make
-    (`semcon list evaluations`); perturbations, draws, worst, layers and gauges are continuity's. `eps`: the sizes of
+    (`semcon list evaluations`); perturbations are continuity's and explanation_stability's, draws, worst, layers and
+    gauges continuity's. `eps`: the sizes of
     adversarial's L-infinity attacks, in 1/255; `autoattack`: have it beside them. `explanations`: those that the
     evaluations of explanations look at (`semcon list explanations`), `grad_cam:LAYER` with a layer of your own.
     `groups`: a CSV file beside the images, or names of attributes or columns of the data, for group_gap.
@@ -200,6 +201,7 @@ def _run(
         explanations=settings.explanations,
         target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
         shots=settings.shots, reference=reference,
+        trials=trials if settings.perturbations else (),
         attributes=None if "group_gap" not in settings.evaluate else read_attributes(
             dataset, scanned, settings.groups, whole=allowance.limit is None or len(dataset) < allowance.limit
         ),
@@ -235,7 +237,8 @@ def _reference(settings: AuditRecipe, subject: Subject) -> Subject | None:
 
 
 _OF = {
-    ("continuity",): ("perturbations", "draws", "worst", "layers", "gauges", "critical"),
+    ("continuity", "explanation_stability"): ("perturbations",),
+    ("continuity",): ("draws", "worst", "layers", "gauges", "critical"),
     ("adversarial",): ("eps", "autoattack"),
     ("group_gap",): ("groups",),
     ("axis_meaning",): ("reference",),

@@ -16,8 +16,13 @@ _MOVES = ("moved", *LIKENESS)
 
 
 def stability_tables(looks: Sequence[Reading]) -> list[Table]:
-    """A table a method: how far its maps move, beside how often the prediction does."""
-    return [_of_method(looks, method) for method in _methods(looks)]
+    """How often the prediction changes, then a table a perturbation: how far the maps move, method by method."""
+    tried = list(dict.fromkeys((one.name, s) for look in looks for one in look.perturbations for s in one.severities))
+    flips = tuple(
+        (f"{words(name)} {plain(severity)}", (tuple(_text(look.get("flip", name, severity)) for look in looks),))
+        for name, severity in tried
+    )
+    return [("the prediction itself", ("", QUANTITIES["flip"]), flips), *(_under(looks, *one) for one in tried)]
 
 
 def faithfulness_tables(looks: Sequence[Reading]) -> list[Table]:
@@ -35,17 +40,18 @@ def focus_tables(looks: Sequence[Reading]) -> list[Table]:
     return [_of_maps(looks, "where the maps look, and how concentrated they are", FOCUS)]
 
 
-def _of_method(looks: Sequence[Reading], method: str) -> Table:
-    rows: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
-    tried = dict.fromkeys((one.name, s) for look in looks for one in look.perturbations for s in one.severities)
-    for name, severity in tried:
-        flips = tuple(_text(look.get("flip", name, severity)) for look in looks)
-        alike = tuple(
-            tuple(_text(_found(look, method, quantity, name, severity)) for look in looks) for quantity in _MOVES
+def _under(looks: Sequence[Reading], name: str, severity: float) -> Table:
+    rows = tuple(
+        (
+            words(method),
+            tuple(
+                tuple(_text(_found(look, method, quantity, name, severity)) for look in looks) for quantity in _MOVES
+            ),
         )
-        rows.append((f"{words(name)} {plain(severity)}", (flips, *alike)))
-    header = ("", QUANTITIES["flip"], *(QUANTITIES[quantity] for quantity in _MOVES))
-    return f"{words(method)}: the copy's map against the image's", header, tuple(rows)
+        for method in _methods(looks)
+    )
+    header = ("", *(QUANTITIES[quantity] for quantity in _MOVES))
+    return f"{words(name)} {plain(severity)}: the copy's map against the image's", header, rows
 
 
 def _of_maps(looks: Sequence[Reading], title: str, quantities: Sequence[str]) -> Table:
