@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import semcon
+from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError
 from semcon.datasets import Shapes
 from semcon.gate import judge
@@ -229,3 +230,31 @@ def test_masks_without_an_object_are_said_to_say_nothing() -> None:
                        (Masked(), None)):  # fmt: skip
         found = semcon.audit(Centre(), data, mean=0.0, std=1.0, evaluate="explanation_focus").record.findings
         assert [one.message for one in found if one.code == "masks-say-nothing"] == ([told] if told else [])
+
+
+def test_networks_of_two_architectures_are_compared_though_their_layers_differ(tmp_path: Path) -> None:
+    """GradCAM settles on another layer of each; every difference is there, and a rule may speak of it."""
+
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = network()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x)
+
+    for name, model in (("one", network()), ("two", Wrapped())):
+        semcon.audit(model, Shapes(limit=N, size=SIZE), mean=0.5, std=0.25, evaluate="explanation_focus",
+                     out=tmp_path / name)  # fmt: skip
+    together = side_by_side([tmp_path / "one", tmp_path / "two"])
+    found = {(d.representation, d.quantity): d.difference for c in together.comparisons for part in c.every
+             for d in part.differences if d.subset == "all"}  # fmt: skip
+    assert found["grad_cam", "mass_inside"] == pytest.approx(0, abs=1e-6)
+    assert found["integrated_gradients", "gini"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_users_perturbations_are_tried() -> None:
+    record = semcon.audit(Centre(), Masked(), mean=0.0, std=1.0, evaluate="explanation_stability",
+                          explanations="gradient", perturbations=["hue:0.1", "rotation:5/10"]).record  # fmt: skip
+    tried = {(one.name, one.severities) for one in record.evaluations[0].perturbations}
+    assert tried == {("hue", (0.1,)), ("rotation", (5.0, 10.0))}

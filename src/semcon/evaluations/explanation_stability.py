@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from semcon.core.concepts import Explanation
 from semcon.core.errors import SemconError
@@ -13,7 +13,7 @@ from semcon.core.registry import file_name, load
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Setting, TrialEvaluation
-from semcon.explaining.choosing import chosen, settled
+from semcon.explaining.choosing import as_settings, chosen, settled
 from semcon.explaining.pictures import pictures
 from semcon.explaining.stability import SCOPE, Steadiness, columns
 from semcon.keyed import Keys
@@ -69,6 +69,10 @@ class ExplanationStability(TrialEvaluation):
         """With explanations that know their layer."""
         found = settled(self.explanations, subject, asked=self.asked)
         return replace(super().settled(subject, probe), explanations=found)
+
+    def settings(self) -> dict[str, Any]:
+        """The explanations by their own settings, layers apart."""
+        return super().settings() | as_settings(self.explanations)
 
     def measured(self) -> Measured:
         """With the explanations as gauges."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from semcon.core.concepts import Explanation
 from semcon.core.errors import SemconError, UnknownNameError
@@ -59,6 +61,13 @@ def settled(explanations: Sequence[Explanation], subject: Subject, *, asked: boo
     if not found:
         raise SemconError("none of the usual explanations suits this model: name one with --explanations")
     return tuple(found)
+
+
+def as_settings(explanations: Sequence[Explanation]) -> dict[str, Any]:
+    """As plain JSON; layers apart: those of two architectures differ, and their maps can be compared all the same."""
+    named = {file_name(type(one)): asdict(one) for one in explanations}  # pyright: ignore[reportArgumentType]
+    layers = {name: own.pop("layer") for name, own in named.items() if "layer" in own}
+    return {"explanations": named, "explained_layers": layers}
 
 
 def _named(text: str) -> Explanation:

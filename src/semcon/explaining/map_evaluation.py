@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from semcon.core.record import PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
 from semcon.evaluating import Evaluation, Setting
-from semcon.explaining.choosing import chosen, settled
+from semcon.explaining.choosing import as_settings, chosen, settled
 from semcon.explaining.stability import SCOPE
 from semcon.keyed import Keys
 from semcon.loading import Batch
@@ -67,6 +67,10 @@ class MapEvaluation(Evaluation):
     def measured(self) -> Measured:
         """With the explanations as gauges."""
         return replace(super().measured(), gauges=tuple(self.named))
+
+    def settings(self) -> dict[str, Any]:
+        """The explanations by their own settings, layers apart."""
+        return super().settings() | as_settings(self.explanations)
 
     def attempts(self) -> tuple[PerturbationRecord, ...]:
         """Nothing that a severity belongs to."""

@@ -10,6 +10,7 @@ from semcon.report.numbers import counted, decimals, interval, number, plain, wo
 from semcon.report.text import visible
 
 _ATTACKS = ("pgd_linf", "square_linf", "pgd_l2")
+_NO_WHOLE = ("adversarial", "axis_meaning", "bias_search", "group_gap", "transfer")  # whose mean means nothing
 _RATIOS = {MEAN_CORRUPTION_ERROR: "mean corruption error", MEAN_FLIP_RATE: "mean flip rate along sequences"}
 
 
@@ -36,12 +37,17 @@ def evaluation_opening(
     name = words(evaluation).capitalize()
     told: list[str] = []
     for one in overall:
-        if one.quantity == "accuracy" and one.difference is not None and evaluation != "adversarial":
+        if one.quantity == "accuracy" and one.difference is not None and evaluation not in _NO_WHOLE:
             told.append(f"{name}: accuracy over all of it changed by {_points(one)}.")
         elif one.quantity in _RATIOS:
             told.append(f"{name}: the {_RATIOS[one.quantity]} is {_ratio(one)}.")
     if evaluation == "smoothness":
         return tuple(f"{name}: {smoother}." for one in differences if (smoother := _smoother(one)))
+    told += [
+        f"{name}: accuracy of a linear probe changed by {_points(one)}."
+        for one in differences
+        if (evaluation, one.perturbation, one.quantity, one.subset) == ("transfer", "linear_probe", "accuracy", "all")
+    ]
     searched = _searched(differences)
     if searched is not None:
         told.append(

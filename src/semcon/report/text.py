@@ -120,6 +120,9 @@ def _evaluation(console: Console, part: EvaluationPart, *, several: bool) -> Non
     for _, label, sentences in part.verdicts:
         for told in sentences:
             console.print(Text(f"{visible(label)}: {visible(told)}" if several else visible(told)))
+    if several and part.tables:
+        labels = ", then ".join(visible(label) for _, label, _ in part.verdicts)
+        console.print(Text(f"In each cell: {labels}.", "dim"))
     for figures in part.tables:
         console.print(Text(figures.title, "dim italic"))
         table = _table("")
