@@ -62,7 +62,7 @@ def _ratio(one: Difference) -> str:
     if one.second is None:
         return f"not known: {one.reason}"
     low, high = (None if end is None else 1 + end for end in (one.low, one.high))
-    told = f"{number(one.second)} {interval(low, high, one.second)} of the first's"
+    told = " ".join(filter(None, (number(one.second), interval(low, high, one.second), "of the first's")))
     return f"{told} ({one.reason})" if one.reason else told
 
 
