@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -38,8 +39,11 @@ class Silent:
         yield
 
 
+EVERY = 60.0  # seconds between two lines where no bar can move
+
+
 class Terminal:
-    """Lines and a bar with rate and time left on standard error; no bar where that is not a terminal."""
+    """Lines and a bar with rate and time left on standard error; a line a minute where that is not a terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -47,6 +51,7 @@ class Terminal:
         self.console = Console(stderr=True)
         self._bar = None
         self._task = None
+        self._told = 0.0
 
     def say(self, sentence: str) -> None:
         """One line above the bar."""
@@ -56,6 +61,10 @@ class Terminal:
         """Move the current bar."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, amount)
+            if not self.console.is_terminal and time.monotonic() - self._told > EVERY:
+                self._told = time.monotonic()
+                task = self._bar.tasks[0]
+                self.say(f"{task.description}: {task.percentage:.0f} %")
 
     @contextmanager
     def task(self, title: str, total: float, done: float = 0) -> Iterator[None]:
@@ -73,6 +82,7 @@ class Terminal:
             disable=not self.console.is_terminal,
         ) as bar:
             self._bar, self._task = bar, bar.add_task(title, total=total, completed=round(done))
+            self._told = time.monotonic()
             try:
                 yield
             finally:
