@@ -43,8 +43,9 @@ def show(
     for part in evaluation_parts(runs):
         _evaluation(console, part, several=len(runs) > 1)
     for table in differences:
-        console.print()
-        console.print(_differences(console, table))
+        if table.rows:
+            console.print()
+            console.print(_differences(console, table))
     if cost is not None:
         console.print()
         console.print(_cost(cost))
@@ -239,6 +240,8 @@ def _findings(console: Console, run: Reading, *, named: bool) -> None:
 
 
 def _verdict(console: Console, run: Reading, *, named: bool) -> None:
+    if not run.record.verdict:
+        return
     console.print()
     if named:
         console.print(Text(visible(run.label), "bold"))
