@@ -63,13 +63,14 @@ def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
     height, width = x.shape[2:]
     row_of, column_of = _box_of(height, rows, x), _box_of(width, columns, x)
     (tops, high), (lefts, wide) = (_edges(*each) for each in ((height, rows), (width, columns)))
+    first_rows, first_columns = (torch.tensor(firsts, device=x.device) for firsts in (tops, lefts))
     size = torch.tensor(wide, device=x.device)[:, None] * torch.tensor(high, device=x.device)
 
     def some(x: Tensor, unit: Unit, severity: Tensor) -> Tensor:
         planes = x.shape[0] * x.shape[1]
         plane = torch.arange(planes, device=x.device)[:, None]
-        sums = _sums(x.reshape(-1, width), plane * height + torch.tensor(tops, device=x.device))
-        sums = _sums(sums.mT.contiguous(), torch.tensor(lefts, device=x.device))
+        sums = _sums(x.reshape(-1, width), plane * height + first_rows)
+        sums = _sums(sums.mT.contiguous(), first_columns)
         means = (sums.view(columns, planes, rows) / size[:, None]).flatten(1)
         lines = means.index_select(0, column_of).mT.contiguous()
         return lines.index_select(0, (plane * rows + row_of).flatten()).view_as(x)
