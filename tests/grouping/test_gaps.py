@@ -10,7 +10,7 @@ import pytest
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.datasets import Arrays, Shapes
 from semcon.grouping.attributes import read_attributes
-from semcon.grouping.gaps import Group, gaps
+from semcon.grouping.gaps import Group, gaps, split_by
 from semcon.loading import scan
 from semcon.recipes.sources import parse_data
 
@@ -36,6 +36,27 @@ def test_of_changes_the_largest_is_the_worst() -> None:
 
 def test_one_group_has_no_gap() -> None:
     assert list(gaps([group("red", 0.9), group("rare", 0.1, images=5)])) == []
+
+
+def test_gaps_of_rates_stay_within_their_range() -> None:
+    """1225 pairs of 50 groups widen both ends beyond it; ratios have none."""
+
+    def told(mean: float) -> dict[str, tuple[float, float, float]]:
+        return dict.fromkeys(("accuracy", "relative_change"), (mean, 0.0, 1.0))
+
+    accuracy, relative = gaps([Group("age", str(i), 40, told(0.4 if i else 0.6)) for i in range(50)])
+    assert (accuracy.low, accuracy.high) == (-1, 1)
+    assert relative.low < -1
+    assert relative.high > 1
+
+
+def test_an_attribute_may_have_and_in_its_name() -> None:
+    """It is no intersection for that; several attributes together are one."""
+    splits = split_by({"salt and pepper": ["no", "yes", "no"], "sex": ["f", "f", "m"]})
+    assert [(one.name, one.intersection) for one in splits] == [
+        ("salt and pepper", False), ("sex", False), ("salt and pepper and sex", True),
+    ]  # fmt: skip
+    assert splits[2].groups == [f"salt and pepper and sex={value}" for value in ("no, f", "no, m", "yes, f")]
 
 
 def folder(tmp_path: Path, count: int = 4):

@@ -100,7 +100,7 @@ def _sentence(gap: Gap) -> str:
 
 
 def _small(groups: list[Group]) -> Iterator[Finding]:
-    small = [group for group in groups if not group.judged and " and " not in group.attribute]
+    small = [group for group in groups if not group.judged and not group.intersection]
     if small:
         named = ", ".join(f"{group.name} ({group.images})" for group in small[:5])
         yield Finding(
@@ -112,10 +112,9 @@ def _small(groups: list[Group]) -> Iterator[Finding]:
 
 
 def _estimates(groups: list[Group], found: list[Gap]) -> Iterator[Estimate]:
-    single = {group.attribute for group in groups if " and " not in group.attribute}
     for group in groups:
         for quantity, figures in group.figures.items():
-            if quantity == "accuracy" and group.attribute in single:
+            if quantity == "accuracy" and not group.intersection:
                 continue  # the table's own figure
             yield _estimate(quantity, f"group:{group.name}", figures, group.images)
     for gap in found:
