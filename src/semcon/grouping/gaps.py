@@ -127,8 +127,8 @@ def gaps(groups: Sequence[Group]) -> Iterator[Gap]:
     """Of every attribute with two judged groups or more, each quantity's largest gap.
 
     The pair is the one that the figures themselves chose, so the interval is Bonferroni's over all pairs of groups;
-    built from the two groups' own intervals (Newcombe 1998, method 10, for independent proportions), and of rates cut at
-    -1 and 1.
+    built from the two groups' own intervals (Newcombe 1998, method 10, for independent proportions), and of rates cut
+    at -1 and 1.
     """
     for attribute in dict.fromkeys(group.attribute for group in groups):
         for quantity in QUANTITIES:
