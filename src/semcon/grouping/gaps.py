@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -13,12 +14,13 @@ import polars as pl
 from semcon.core.figures import RATES
 from semcon.core.intervals import Z
 from semcon.core.profile import profile
+from semcon.core.quantities import OF_GROUPS
 from semcon.core.record import Estimate
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 
 LEAST = 30  # images of a group that is judged
-QUANTITIES = ("accuracy", "flip", "relative_change")
+EXPECTED = 7  # images of a class that chance gives a group; that it gives none has then a chance of e^-7, 0.001
 BETTER_HIGH = ("accuracy",)
 
 
@@ -97,9 +99,29 @@ def groups_of(table: SampleTable, seed: int = 0) -> list[Group]:
 
     Accuracy is that of the untouched images; flips and relative change are means over all perturbations.
     """
+    splits = split_by(attributes_of(table))
+    return [_group(table, one, value, seed) for one in splits for value in sorted(set(one.values))]
+
+
+def attributes_of(table: SampleTable) -> dict[str, list[str]]:
+    """By name the value of every image, in the table's order."""
     rows = [json.loads(text) for text in table.images["groups"].to_list()]
-    attributes = {name: [str(row[name]) for row in rows] for name in (rows[0] if rows else ())}
-    return [_group(table, one, value, seed) for one in split_by(attributes) for value in sorted(set(one.values))]
+    return {name: [str(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+
+
+def missing_classes(table: SampleTable) -> dict[str, list[int]]:
+    """By group (`domain=sketch`) the labels that no image of it has though chance would have given it 7 or more."""
+    labels = table.images["label"].to_list()
+    counts = Counter(label for label in labels if label is not None)
+    shares = {label: count / len(labels) for label, count in sorted(counts.items())}
+    found: dict[str, list[int]] = {}
+    for name, values in attributes_of(table).items():
+        for value in sorted(set(values)):
+            own = [label for label, theirs in zip(labels, values, strict=True) if theirs == value]
+            without = [label for label, share in shares.items() if share * len(own) >= EXPECTED and label not in own]
+            if without and len(own) >= LEAST:
+                found[f"{name}={value}"] = without
+    return found
 
 
 def _group(table: SampleTable, split: Split, value: str, seed: int) -> Group:
@@ -131,7 +153,7 @@ def gaps(groups: Sequence[Group]) -> Iterator[Gap]:
     at -1 and 1.
     """
     for attribute in dict.fromkeys(group.attribute for group in groups):
-        for quantity in QUANTITIES:
+        for quantity in OF_GROUPS:
             own = [group for group in groups if group.attribute == attribute and group.judged]
             own = [group for group in own if quantity in group.figures]
             if len(own) < 2:
