@@ -144,6 +144,73 @@ def test_a_critical_severity_passes_only_with_a_lower_bound(make_record, changes
     assert "inf" not in result.sentence
 
 
+def told(quantity: str, subset: str, mean: float | None, reach: float = 0.02, **changes: object) -> Estimate:
+    ends = {} if mean is None else {"low": mean - reach, "high": mean + reach}
+    plain = {"perturbation": None, "severity": None, "quantity": quantity, "subset": subset, "mean": mean}
+    return estimate(**(plain | {"low": None, "high": None} | ends | changes))
+
+
+@pytest.fixture
+def grouped(make_record):
+    """Accuracy 0.9; by sex a sure gap of 0.1, of both attributes together a larger one that is hardly known."""
+    return make_record(
+        [
+            told("accuracy", "all", 0.9), told("accuracy", "group:sex=f", 0.85), told("accuracy", "group:sex=m", 0.95),
+            told("accuracy", "group:age=(20, 30]", 0.8), told("flip", "group:sex=f", 0.3),
+            told("relative_change", "group:sex=f", 0.4, representation="logits", distance="l2"),
+            estimate(subset="group:sex=f", mean=0.7, low=0.6, high=0.8),
+            told("accuracy_gap", "groups:sex", 0.1), told("accuracy_gap", "groups:age", None, reason="too few images"),
+            told("accuracy_gap", "groups:sex and age", 0.3, reach=0.3),
+            estimate(),
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "results"),
+    [
+        ("accuracy_gap > 0.05", {"sex": "failed", "age": "undecided", "sex and age": "undecided"}),
+        ("accuracy_gap[sex] > 0.15", {"sex": "passed"}),
+        ("accuracy_gap[sex and age] > 0.7", {"sex and age": "passed"}),
+        ("accuracy[sex=f] < 0.9", {"sex=f": "failed"}),
+        ("accuracy[age=(20, 30]] < 0.9", {"age=(20, 30]": "failed"}),
+        ("flip[sex=f] > 0.1", {"sex=f": "failed"}),
+        ("relative_change[sex=f] > 0.5", {"sex=f": "passed"}),
+        ("gaussian_noise:0.05 flip[sex=f] > 0.5", {"sex=f": "failed"}),
+        ("accuracy < 0.88", {"": "passed"}),
+    ],
+)
+def test_rules_speak_of_a_group_or_of_every_attributes_gap(grouped, rule, results):
+    """A line an attribute, and one that fails is enough."""
+    found = gate.judge(grouped, [parse_rule(rule)])
+    assert [one.name.partition("[")[2].rpartition("]")[0] for one in found] == list(results)
+    assert [one.state for one in found] == list(results.values())
+    assert gate.exit_code(found) == (1 if "failed" in results.values() else 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "words"),
+    [
+        ("accuracy[sex=w] < 0.9", UnknownNameError, "group in the rule .*Did you mean sex=m or sex=f"),
+        ("accuracy_gap[sexe] > 0.1", UnknownNameError, "attribute in the rule .*Did you mean sex"),
+        ("accuracy[sex] < 0.9", UnknownNameError, "gauge or group in the rule .*Did you mean sex=m or sex=f"),
+        ("gaussian_noise accuracy_gap > 0.1", SemconError, "told without a perturbation"),
+        ("confidence_drop[sex=f] > 0.1", SemconError, r"such as 'gaussian_noise confidence_drop\[sex=f\] > 0.1'"),
+        ("gaussian_noise:0.07 flip[sex=f] > 0.1", SemconError, "is measured at 0.05, 0.1"),
+        ("accuracy[a] > 1 and flip[b] > 2", SemconError, "cannot read the rule"),
+    ],
+)
+def test_groups_that_are_not_there_are_refused(grouped, rule, error, words):
+    with pytest.raises(error, match=words):
+        gate.judge(grouped, [parse_rule(rule)])
+
+
+@pytest.mark.parametrize("rule", ["accuracy_gap > 0.1", "accuracy[sex=f] < 0.9", "flip_gap[sex] > 0.1"])
+def test_a_run_without_groups_says_who_has_them(record, rule):
+    with pytest.raises(SemconError, match=r"there are no groups \(--evaluate group_gap has them\)"):
+        gate.judge(record, [parse_rule(rule)])
+
+
 def test_findings_fail_by_code(record):
     failed, passed = gate.judge(record, [], ["few-images", "duplicates"])
     assert (failed.state, passed.state) == ("failed", "passed")

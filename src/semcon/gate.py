@@ -41,6 +41,7 @@ DOUBTS = (
     "gradient-masking-restarts",
     "gradient-masking-transfer",
     "gradient-masking-zero-gradient",
+    "group-lacks-classes",
     "group-too-small",
     "masks-say-nothing",
     "smoothness-in-half-precision",
@@ -106,11 +107,12 @@ def check_writable(path: Path) -> None:
 
 
 def _matching(record: Record, rule: Rule) -> list[Estimate]:
-    """The estimates a rule speaks of: all images; the primary gauge unless it names one; every severity unless one."""
+    """The estimates a rule speaks of: without a gauge by the primary one, without a severity at every one."""
     figures = record.figures()
     found = [estimate for estimate in figures if speaks_of(rule, estimate, record.settings.primary)]
-    if not found:
-        check_rules([rule], [measured(record), *(measured(record.evaluation(one.name)) for one in record.evaluations)])
+    made = [measured(record), *(measured(record.evaluation(one.name)) for one in record.evaluations)]
+    if not found or not any(rule.gauge in (None, *one.gauges) for one in made):
+        check_rules([rule], made)
         there = {e.quantity for e in figures if e.perturbation == rule.perturbation}
         check_draws(rule, figures)
         whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
@@ -129,7 +131,13 @@ def measured(record: Record) -> Measured:
         worst=any(one.draws == "worst" for one in record.estimates), critical=record.settings.critical,
         sequences=[one.perturbation for one in record.estimates
                    if one.quantity == FLIP_PROBABILITY and one.subset == "all" and one.perturbation],
+        groups=_subsets(record, "group:"), attributes=_subsets(record, "groups:"),
     )  # fmt: skip
+
+
+def _subsets(record: Record, kind: str) -> list[str]:
+    """The names behind a kind of subsets, each once."""
+    return list(dict.fromkeys(one.subset.removeprefix(kind) for one in record.estimates if one.subset.startswith(kind)))
 
 
 def _judged(run: str, rule: Rule, estimate: Estimate) -> RuleResult:

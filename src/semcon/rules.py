@@ -1,4 +1,8 @@
-"""Rules on figures: what must not be, as text such as `gaussian_noise:0.05 flip > 0.2`, and whether it can be told."""
+"""Rules on figures: what must not be, as text such as `gaussian_noise:0.05 flip > 0.2`, and whether it can be told.
+
+A bracket behind the quantity says of what: a gauge (`change[pixels.l2]`), a group of images (`accuracy[sex=f]`), the
+attribute of a gap (`accuracy_gap[sex]`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from dataclasses import dataclass
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.measured import Measured
-from semcon.core.quantities import FLIP_PROBABILITY, QUANTITIES, RELATIVE, UNTOUCHED
+from semcon.core.quantities import FLIP_PROBABILITY, GAPS, OF_GROUPS, QUANTITIES, RELATIVE, UNTOUCHED
 from semcon.core.record import Estimate
 from semcon.core.registry import available
 
@@ -22,13 +26,18 @@ ATTEMPTS = (
 """What evaluations try that is no perturbation of its own."""
 _RULE = re.compile(
     r"^\s*(?:(?P<perturbation>[A-Za-z]\w*)(?::(?P<severity>[^\s]+))?\s+)??(?:(?P<draws>worst|random)\s+)?"
-    r"(?P<quantity>[A-Za-z]\w*)(?:\[(?P<gauge>[^\]]+)\])?\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>[^\s]+)\s*$"
+    r"(?P<quantity>[A-Za-z]\w*)(?:\[(?P<about>(?:(?!\]\s*[<>]).)+)\])?"  # an age may be "(20, 30]"
+    r"\s*(?P<operator>>=|<=|>|<)\s*(?P<threshold>[^\s]+)\s*$"
 )
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`text` as the user wrote it; None where a part was left out."""
+    """`text` as the user wrote it; None where a part was left out.
+
+    `subset`: that of the estimates it speaks of: "all", "group:sex=f", of gaps "groups:sex", or "groups:" for those of
+    any attribute.
+    """
 
     text: str
     perturbation: str | None
@@ -38,10 +47,21 @@ class Rule:
     gauge: str | None
     operator: str
     threshold: float
+    subset: str = "all"
+
+    @property
+    def group(self) -> str | None:
+        """`sex=f`, where it is about one group of images."""
+        return self.subset.removeprefix("group:") if self.subset.startswith("group:") else None
+
+    @property
+    def attribute(self) -> str | None:
+        """`sex`, where it is about the gap of one."""
+        return self.subset.removeprefix("groups:") or None if self.subset.startswith("groups:") else None
 
 
 def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
-    """`[PERTURBATION[:SEVERITY]] [worst|random] QUANTITY[[REPRESENTATION.DISTANCE]] OP NUMBER`.
+    """`[PERTURBATION[:SEVERITY]] [worst|random] QUANTITY[[GAUGE|ATTRIBUTE=VALUE|ATTRIBUTE]] OP NUMBER`.
 
     `families`: names that may stand in the place of a perturbation.
 
@@ -63,9 +83,15 @@ def parse_rule(text: str, families: Sequence[str] = ()) -> Rule:
         raise SemconError(f"the rule {text!r} has a severity or threshold that is no number: expected {form}") from None
     if not math.isfinite(threshold):
         raise SemconError(f"the rule {text!r} has the threshold {threshold}: expected a finite number")
+    about = match["about"]
+    gauge, subset = about, "all"
+    if match["quantity"] in GAPS:
+        gauge, subset = None, f"groups:{about or ''}"
+    elif about is not None and "=" in about:
+        gauge, subset = None, f"group:{about}"
     return Rule(
-        text.strip(), match["perturbation"], severity, match["draws"] or "random", match["quantity"], match["gauge"],
-        match["operator"], threshold,
+        text.strip(), match["perturbation"], severity, match["draws"] or "random", match["quantity"], gauge,
+        match["operator"], threshold, subset,
     )  # fmt: skip
 
 
@@ -84,11 +110,40 @@ def check_rules(
             raise UnknownNameError(f"perturbation in the rule {rule.text!r}: {whose} there is no", name or "", known)
         seen = [one for one in about if rule.gauge is None or rule.gauge in one.gauges]
         if not seen:
-            known = [gauge for one in about for gauge in one.gauges]
-            raise UnknownNameError(f"gauge in the rule {rule.text!r}", rule.gauge or "", known)
+            known = [name for one in about for name in (*one.gauges, *one.groups)]
+            what = "gauge or group" if any(one.groups for one in about) else "gauge"
+            raise UnknownNameError(f"{what} in the rule {rule.text!r}", rule.gauge or "", known)
+        seen = _with_groups(rule, seen, measured, whose)
         missing = [None if name in families else _missing(rule, one) for one in seen]
         if all(missing):
             raise SemconError(f"the rule {rule.text!r} speaks of nothing {whose}: {missing[0]}")
+
+
+def _with_groups(rule: Rule, seen: Sequence[Measured], measured: Sequence[Measured], whose: str) -> Sequence[Measured]:
+    """Those that know what a rule's bracket says of groups; all where it says nothing.
+
+    Errors: `UnknownNameError` for a group or an attribute that none has, `SemconError` where there are no groups.
+    """
+    if rule.subset == "all":
+        return seen
+    if not any(one.groups for one in measured):
+        raise SemconError(
+            f"the rule {rule.text!r} speaks of nothing {whose}: there are no groups (--evaluate group_gap has them)"
+        )
+    wanted = rule.group or rule.attribute
+    if wanted is None:
+        return [one for one in seen if one.attributes] or seen
+    names = [(one, one.groups if rule.group else one.attributes) for one in measured]
+    if not any(wanted in known for _, known in names):
+        what = "group" if rule.group else "attribute"
+        raise UnknownNameError(
+            f"{what} in the rule {rule.text!r}", wanted, {one for _, known in names for one in known}
+        )
+    found = [one for one, known in names if wanted in known and one in seen]
+    if not found:
+        there = dict.fromkeys(name for one, known in names if wanted in known for name in one.names)
+        raise SemconError(f"the rule {rule.text!r} speaks of nothing {whose}: of groups there is {', '.join(there)}")
+    return found
 
 
 def _missing(rule: Rule, one: Measured) -> str | None:
@@ -101,7 +156,10 @@ def _missing(rule: Rule, one: Measured) -> str | None:
         return "it has no critical severities (--budget standard measures them)"
     if rule.perturbation is None:
         example = f"{next(iter(one.names), 'brightness')} {rule.text}"
-        return None if rule.quantity in UNTOUCHED else f"name a perturbation, such as '{example}'"
+        told = OF_GROUPS if rule.group else UNTOUCHED
+        return None if rule.quantity in told else f"name a perturbation, such as '{example}'"
+    if rule.quantity in GAPS:
+        return f"{rule.quantity} is told without a perturbation"
     if rule.quantity == FLIP_PROBABILITY or not one.severities.get(rule.perturbation):
         return _missing_frames(rule, one)
     if one.quantities is not None and rule.quantity not in one.quantities:
@@ -131,14 +189,16 @@ def check_draws(rule: Rule, figures: Iterable[Estimate | Difference]) -> None:
 
 
 def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
-    """Whether a rule is about a figure: of all images, by the primary gauge unless it names one."""
+    """Whether a rule is about a figure: of all images or the group it names, by the primary gauge or the one named.
+
+    A gap of no attribute named is that of any.
+    """
     gauge = None if figure.representation is None else f"{figure.representation}.{figure.distance}"
     if figure.representation is not None and figure.distance is None:  # of an explanation: all of them unless named
         gauge = figure.representation if rule.gauge else None
     same = figure.quantity == rule.quantity and figure.draws == rule.draws and figure.perturbation == rule.perturbation
-    return same and figure.subset == "all" and _at(figure.severity, rule.severity) and gauge in (
-        None, rule.gauge or primary
-    )  # fmt: skip
+    whose = figure.subset.startswith("groups:") if rule.subset == "groups:" else figure.subset == rule.subset
+    return same and whose and _at(figure.severity, rule.severity) and gauge in (None, rule.gauge or primary)
 
 
 def _at(severity: float | None, wanted: float | None) -> bool:
@@ -151,5 +211,6 @@ def rule_name(rule: Rule, figure: Estimate | Difference) -> str:
     severity = "" if figure.severity is None else f":{figure.severity:g}"
     where = "" if figure.perturbation is None else f"{figure.perturbation}{severity} "
     worst = "worst " if rule.draws == "worst" else ""
-    gauge = f"[{rule.gauge}]" if rule.gauge else ""
-    return f"{where}{worst}{rule.quantity}{gauge} {rule.operator} {rule.threshold:g}"
+    about = rule.gauge if figure.subset == "all" else figure.subset.partition(":")[2]
+    bracket = f"[{about}]" if about else ""
+    return f"{where}{worst}{rule.quantity}{bracket} {rule.operator} {rule.threshold:g}"

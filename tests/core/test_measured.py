@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from semcon.core.errors import SemconError
@@ -17,6 +19,9 @@ def test_what_both_have():
     other = Measured({"fog": (1.0,), "frost": (1.0,)}, ("pixels.l2", "logits.l2"), worst=True, critical=True)
     both = FRAMES.shared(other)
     assert (both.names, both.gauges, both.sequences) == (("fog",), ["logits.l2"], [])
+    grouped = [replace(FRAMES, groups=("sex=f", *own), attributes=("sex",)) for own in (("sex=m",), ("sex=x",))]
+    assert grouped[0].shared(grouped[1]).groups == ["sex=f"]
+    assert grouped[0].shared(FRAMES).attributes == []
     assert (both.worst, both.critical) == (False, False)
     assert FRAMES.names == ("fog", "hue")
 

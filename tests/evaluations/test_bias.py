@@ -10,12 +10,15 @@ import torch
 from torch import nn
 
 import semcon
+from semcon import gate
+from semcon.comparing import gate as difference_gate
 from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError
 from semcon.datasets import Arrays, Shapes
 from semcon.evaluations.bias_search import BiasSearch, _Pool
 from semcon.report.evaluations import evaluation_parts
 from semcon.report.reading import readings
+from semcon.rules import parse_rule
 
 SIDE, N = 12, 120
 
@@ -32,6 +35,20 @@ class ByHalf(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 40 * x.sum(1).mean(1).unflatten(1, (3, SIDE // 3)).mean(2)
+
+
+class Five(ByColour):
+    """The same for five classes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat((super().forward(x), super().forward(x)[:, :2] + 0.3), dim=1)
+
+
+class Turned(Five):
+    """Another class for every colour, less sure of it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.3 * super().forward(x).roll(1, dims=1)
 
 
 def bars(coloured: bool = True) -> Arrays:
@@ -104,12 +121,20 @@ def test_groups_are_told_apart(tmp_path: Any) -> None:
     found = {e.subset: e.mean for e in one.estimates if e.quantity == "accuracy" and e.perturbation is None}
     assert found["group:ink=own"] == 1
     assert found["group:ink=grey"] < 0.6
-    (gap,) = [e for e in one.estimates if e.quantity == "accuracy_gap" and e.subset == "all"]
+    (gap,) = [e for e in one.estimates if e.quantity == "accuracy_gap"]
+    assert gap.subset == "groups:ink"
     assert gap.mean == pytest.approx(found["group:ink=own"] - found["group:ink=grey"])
     assert gap.low > 0.2
     keys = [e.key for e in one.estimates]
     assert len(keys) == len(set(keys))
     assert "worst for grey" in one.verdict[0]
+    shown = [
+        text
+        for part in evaluation_parts(readings([(record, tmp_path)]))
+        for table in part.tables
+        for text in table.rows
+    ]
+    assert not [name for name, _ in shown if "gap" in name], "a gap without its attribute says nothing"
     (part,) = evaluation_parts(readings([(record, tmp_path)]))
     shown = {name: [cell[0].split(" ")[0] for cell in cells] for name, cells in part.tables[0].rows}
     assert shown["ink: own"][0] == "1.00"
@@ -141,13 +166,80 @@ def test_axes_are_judged_on_every_image_once_where_memory_is_short() -> None:
     assert {e.samples for e in record.evaluations[0].estimates if e.quantity == "factor_lift"} == {N}
 
 
+def test_rules_on_groups_are_held_before_the_measurement_and_judged_after(tmp_path: Any) -> None:
+    """Groups and attributes are known when the evaluation is planned, intersections too."""
+    data = Shapes(size=SIDE, limit=60, background=0.5)
+    options = {"groups": "bias,texture", "out": tmp_path / "run"}
+    for rule, words in (("accuracy[bias=conflict] < 1", "conflicting"), ("flip_gap[textures] > 1", "texture")):
+        with pytest.raises(SemconError, match=f"Did you mean .*{words}"):
+            semcon.audit(Five(), data, evaluate="group_gap", rules=[parse_rule(rule)], **options)
+    with pytest.raises(SemconError, match="there are no groups"):
+        semcon.audit(Five(), data, rules=[parse_rule("accuracy_gap > 1")])
+    rules = [parse_rule(text) for text in (
+        "accuracy[bias=conflicting] < 0", "hue flip[bias=aligned] > 1", "flip[bias and texture=aligned, dots] > 1",
+        "accuracy_gap > 1", "accuracy_gap[bias and texture] > 1",
+    )]  # fmt: skip
+    record = semcon.audit(Five(), data, evaluate="group_gap", rules=rules, **options).record
+    assert {one.state for one in gate.judge(record, rules[:2])} == {"passed"}
+    results = gate.judge(record, rules)
+    assert [one.name for one in results if one.name.startswith("accuracy_gap")] == [
+        "accuracy_gap[bias] > 1", "accuracy_gap[texture] > 1", "accuracy_gap[bias and texture] > 1",
+        "accuracy_gap[bias and texture] > 1",
+    ]  # fmt: skip
+
+
+def test_one_group_and_groups_that_are_too_small_are_said_to_have_no_gap(tmp_path: Any) -> None:
+    rows = "".join(f"image {i},yes,{'a' if i < 5 else 'b'},{i % 10}\n" for i in range(N))
+    (tmp_path / "g.csv").write_text("image,one,few,none\n" + rows)
+    record = audit(ByColour(), bars(), "group_gap", groups=str(tmp_path / "g.csv"))
+    assert record.evaluations[0].verdict[:3] == (
+        "By one, every image is in one group, yes: there is nothing to compare it with.",
+        "By few, of 2 groups only b has 30 images or more: no gap is told.",
+        "By none, none of 10 groups has 30 images or more: no gap is told.",
+    )
+    (line, *_) = gate.judge(record, [parse_rule("accuracy_gap[one] > 0.1")])
+    assert line.state == "undecided"
+    assert "fewer than two groups of 30 images" in line.sentence
+
+
+def test_a_group_without_a_class_is_told(tmp_path: Any) -> None:
+    """40 images of three classes by thirds; where the third class is none of 40, chance had given it 13."""
+    rows = "".join(f"image {i},{'two' if i % 3 < 2 and i < 60 else 'rest'},{'xy'[i % 2]}\n" for i in range(N))
+    (tmp_path / "g.csv").write_text("image,domain,fair\n" + rows)
+    record = audit(ByColour(), bars(), "group_gap", groups=str(tmp_path / "g.csv"))
+    (message,) = [finding.message for finding in record.findings if finding.code == "group-lacks-classes"]
+    assert message.endswith("over unlike classes: domain=two has none of 2")
+    gate.check_codes(["group-lacks-classes"])
+
+
+def test_groups_are_compared_in_gates_too(tmp_path: Any) -> None:
+    """Oracle: each side's own estimates, over all perturbations and at one of them."""
+    data = Shapes(size=SIDE, limit=60, background=0.5)
+    for name, model in (("one", Five()), ("two", Turned())):
+        semcon.audit(model, data, evaluate="group_gap", groups="bias,texture", out=tmp_path / name)
+    together = side_by_side([tmp_path / "one", tmp_path / "two"])
+    runs = [semcon.RunRecord.load(tmp_path / name).of("group_gap").record for name in ("one", "two")]
+    own = [{(e.perturbation, e.quantity): e.mean for e in run.estimates if e.subset == "group:bias=aligned"}
+           for run in runs]  # fmt: skip
+    found = {(one.perturbation, one.quantity): one for one in together.comparisons[0].differences
+             if one.subset == "group:bias=aligned"}  # fmt: skip
+    for quantity in ("accuracy", "flip", "relative_change"):
+        one = found[None, quantity]
+        assert (one.first, one.second) == pytest.approx((own[0][None, quantity], own[1][None, quantity])), quantity
+    for text in ("accuracy[bias=aligned] < -1", "flip[bias=aligned] > 1", "hue flip[bias=conflicting] > 1"):
+        results = difference_gate.judge(together, [difference_gate.parse(text)])
+        assert [one.state for one in results] == ["passed"], text
+    for text, words in (
+        ("accuracy[bias=align] < 0", "Did you mean bias=aligned"), ("accuracy_gap[bias] > 0", "differences by group"),
+        ("accuracy[bias and texture=aligned, dots] < 0", "unknown group"),
+    ):  # fmt: skip
+        with pytest.raises(SemconError, match=words):
+            difference_gate.judge(together, [difference_gate.parse(text)])
+
+
 def test_groups_and_evaluations_without_decisions_are_compared_in_words_too(tmp_path: Any, capsys: Any) -> None:
     """Every group has a row; a comparison with nothing to show is shown as that."""
     data = Shapes(size=SIDE, limit=60, background=0.5)
-
-    class Five(ByColour):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.cat((super().forward(x), super().forward(x)[:, :2] + 0.3), dim=1)
 
     for name in ("one", "two"):
         semcon.audit(Five(), data, evaluate="group_gap,axis_meaning", groups="bias", out=tmp_path / name)
@@ -163,10 +255,6 @@ def test_a_metric_frame_of_fairlearn_says_the_same(tmp_path: Any) -> None:
     pytest.importorskip("fairlearn")
     data = Shapes(size=SIDE, limit=90, background=0.5)
 
-    class Five(ByColour):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.cat((super().forward(x), super().forward(x)[:, :2] + 0.3), dim=1)
-
     record = semcon.audit(Five(), data, evaluate="group_gap", groups="bias", out=tmp_path / "run")
     own = record.of("group_gap").record.estimates
     for quantity in ("accuracy", "flip"):
@@ -175,7 +263,7 @@ def test_a_metric_frame_of_fairlearn_says_the_same(tmp_path: Any) -> None:
                 if e.quantity == quantity and e.perturbation is None and e.subset.startswith("group:")}  # fmt: skip
         for value, mean in frame.by_group[quantity].items():
             assert ours[value] == pytest.approx(mean), quantity
-        (gap,) = [e.mean for e in own if e.quantity == f"{quantity}_gap" and e.subset == "all"]
+        (gap,) = [e.mean for e in own if e.quantity == f"{quantity}_gap"]
         assert gap == pytest.approx(frame.difference()[quantity])
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from PIL import Image
+from torch.utils.data import Dataset as TorchData
+from torch.utils.data import IterableDataset
 
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.datasets import Arrays, Folder, Shapes
+from semcon.datasets import Arrays, Folder, Shapes, TorchDataset
 from semcon.grouping.attributes import read_attributes
-from semcon.grouping.gaps import Group, gaps
-from semcon.loading import scan
+from semcon.grouping.gaps import Group, gaps, split_by
+from semcon.loading import Part, scan
 from semcon.recipes.sources import parse_data
 
 
@@ -38,9 +46,28 @@ def test_one_group_has_no_gap() -> None:
     assert list(gaps([group("red", 0.9), group("rare", 0.1, images=5)])) == []
 
 
-def folder(tmp_path: Path, count: int = 4):
-    from PIL import Image
+def test_gaps_of_rates_stay_within_their_range() -> None:
+    """1225 pairs of 50 groups widen both ends beyond it; ratios have none."""
 
+    def told(mean: float) -> dict[str, tuple[float, float, float]]:
+        return dict.fromkeys(("accuracy", "relative_change"), (mean, 0.0, 1.0))
+
+    accuracy, relative = gaps([Group("age", str(i), 40, told(0.4 if i else 0.6)) for i in range(50)])
+    assert (accuracy.low, accuracy.high) == (-1, 1)
+    assert relative.low < -1
+    assert relative.high > 1
+
+
+def test_an_attribute_may_have_and_in_its_name() -> None:
+    """It is no intersection for that; several attributes together are one."""
+    splits = split_by({"salt and pepper": ["no", "yes", "no"], "sex": ["f", "f", "m"]})
+    assert [(one.name, one.intersection) for one in splits] == [
+        ("salt and pepper", False), ("sex", False), ("salt and pepper and sex", True),
+    ]  # fmt: skip
+    assert splits[2].groups == [f"salt and pepper and sex={value}" for value in ("no, f", "no, m", "yes, f")]
+
+
+def folder(tmp_path: Path, count: int = 4):
     for i in range(count):
         (tmp_path / "images" / "one").mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((4, 4, 3), i * 4, np.uint8)).save(tmp_path / "images" / "one" / f"{i}.png")
@@ -64,9 +91,13 @@ def test_a_file_by_the_names_of_its_images(tmp_path: Path) -> None:
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n", "no row for 1 image, such as .*3.png"),
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,\n", "gives 1 image no sex, such as .*3.png"),
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n9.png,f\n", "no row for 1 image"),
-    ("file\n0.png\n", "expected the image, then attributes"),
-    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n9.png,f\n", "names 1 image that the data do not have: 9.png"),
-    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n3.png,m\n", "names '3.png', and several rows have that name"),
+    ("file\n0.png\n", "1 column: expected the image, then attributes, separated by commas"),
+    ("file;sex\n0.png;m\n", "separated by commas .its first line is 'file;sex'"),
+    ("", "0 columns: expected the image"),
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n9.png,f\n", "rows of 1 image that the data do not have.*'9.png'"),
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n1.png,f\n", "more than one row for '1.png'"),
+    ("file,sex,sex\n0.png,m,f\n1.png,m,f\n2.png,f,m\n3.png,f,m\n", "column 'sex' more than once"),
+    ("file,a=b\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n", "'a=b' has = in its name"),
 ])  # fmt: skip
 def test_files_that_do_not_fit_are_named(tmp_path: Path, text: str, told: str) -> None:
     data, found = folder(tmp_path)
@@ -74,28 +105,56 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path, text: str, told: str) -
         read_attributes(data, found, written(tmp_path, text))
 
 
-def test_rows_of_images_beyond_the_limit_are_no_mistake(tmp_path: Path) -> None:
-    data, found = folder(tmp_path)
-    text = "file,sex\n" + "".join(f"{i}.png,m\n" for i in range(9))
-    assert read_attributes(data, found, written(tmp_path, text), whole=False) == {"sex": ("m",) * 4}
+def test_rows_of_images_that_a_limit_left_out_are_none_of_unknown_ones(tmp_path: Path) -> None:
+    """Of a folder read again, of a part, of torch data; of data that can be read once only nothing is known."""
+    data, _ = folder(tmp_path)
+    cut = Folder.parse(data.source.removeprefix("folder:"), limit=2)
+    good = written(tmp_path, "file,sex\n" + "".join(f"{i}.png,{'mf'[i % 2]}\n" for i in range(4)))
+    part = Part(data, range(2))
+    for dataset, whole in ((cut, lambda: data), (part, None)):
+        assert read_attributes(dataset, scan(dataset), good, whole=whole) == {"sex": ("m", "f")}
+    bad = written(tmp_path, "file,sex\n0.png,m\n1.png,f\n5.png,m\n")
+    for dataset, whole in ((cut, lambda: data), (part, None)):
+        with pytest.raises(SemconError, match=r"do not have, such as '5.png'"):
+            read_attributes(dataset, scan(dataset), bad, whole=whole)
+    items = [(np.zeros((4, 4, 3), np.uint8), 0)] * 4
+    rows = written(tmp_path, "image,sex\n" + "".join(f"image {i},m\n" for i in range(5)))
+    mapped, once = (TorchDataset(kind(items), limit=2) for kind in (Mapped, Once))
+    with pytest.raises(SemconError, match="such as 'image 4'"):
+        read_attributes(mapped, scan(mapped), rows)
+    assert read_attributes(once, scan(once), rows) == {"sex": ("m", "m")}
 
 
-def test_a_name_that_two_images_have_says_nothing(tmp_path: Path) -> None:
-    """Of one/0.png and two/0.png the names alone are the same."""
-    folder(tmp_path)
+def test_a_files_name_that_two_images_have_names_neither(tmp_path: Path) -> None:
+    data, _ = folder(tmp_path)
     (tmp_path / "images" / "two").mkdir()
-    (tmp_path / "images" / "two" / "0.png").write_bytes((tmp_path / "images" / "one" / "1.png").read_bytes() + b"x")
-    data = Folder(tmp_path / "images")
-    with pytest.raises(SemconError, match=r"names '0\.png', and several images have that name"):
-        read_attributes(data, scan(data), written(tmp_path, "file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n"))
+    shutil.copy(tmp_path / "images" / "one" / "0.png", tmp_path / "images" / "two" / "0.png")
+    data = Folder.parse(str(tmp_path / "images"))
+    with pytest.raises(SemconError, match=r"2 are called 0.png: name them by their paths, such as one/0.png"):
+        read_attributes(data, scan(data), written(tmp_path, "file,sex\n" + "".join(f"{i}.png,m\n" for i in range(4))))
+
+
+class Mapped(TorchData[Any]):
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+
+class Once(IterableDataset[Any]):
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
 
 
 def test_columns_of_a_parquet_file_are_attributes(tmp_path: Path) -> None:
     """Of the rows that are read, whichever columns images and labels are in."""
-    import io
-
-    import polars as pl
-    from PIL import Image
 
     def png(i: int) -> bytes:
         out = io.BytesIO()
@@ -108,6 +167,15 @@ def test_columns_of_a_parquet_file_are_attributes(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "x.parquet")
     data = parse_data(f"parquet:{tmp_path}/x.parquet[1:5]", None)
     assert read_attributes(data, scan(data), "sex, age") == {"sex": tuple("fmfm"), "age": ("2", "1", "2", "1")}
+    cut = parse_data(f"parquet:{tmp_path}/x.parquet[1:5]", 2)
+    text = "image,sex\n" + "".join(f"row {i},m\n" for i in range(1, 5))
+    assert read_attributes(cut, scan(cut), written(tmp_path, text)) == {"sex": ("m", "m")}
+    with pytest.raises(SemconError, match="such as 'row 5'"):
+        read_attributes(cut, scan(cut), written(tmp_path, text + "row 5,m\n"))
+    named = [{"bytes": png(i), "path": f"{i}.png" if i else None} for i in range(4)]
+    pl.DataFrame({"image": named}).write_parquet(tmp_path / "named.parquet")
+    short = parse_data(f"parquet:{tmp_path}/named.parquet?label=none", 2)
+    assert short.titles() == ["row 0", "1.png", "2.png", "3.png"]  # type: ignore[attr-defined]
     with pytest.raises(UnknownNameError, match="Did you mean sex"):
         read_attributes(data, scan(data), "sexe")
     with pytest.raises(SemconError, match="expected one value an image"):

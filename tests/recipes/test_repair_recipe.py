@@ -61,6 +61,7 @@ def test_wishes_are_read(text: str, expected: tuple[Any, ...]) -> None:
         ("gaussian_noise:0.1 flop <= 0.1", "Did you mean flip"),
         ("gaussian_noise:0.1 worst flip <= 0.1", "cannot wish for"),
         ("gaussian_noise:0.1 relative_change[logits.l2] <= 0.1", "cannot wish for"),
+        ("accuracy[sex=f] >= -1", "cannot wish for"),
         ("gaussian_noise:0.1 critical_severity > 0.1", "cannot wish for"),
         ("linf:0.03 flip <= 0.1", "did you mean 8"),
         ("posterize:2.5 flip <= 0.1", "whole number"),

@@ -13,7 +13,8 @@ from dataclasses import replace
 from semcon.comparing.compare import Comparison, SideBySide
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
-from semcon.core.quantities import MEAN_FLIP_RATE, RELATIVE
+from semcon.core.measured import Measured
+from semcon.core.quantities import GAPS, MEAN_FLIP_RATE, RELATIVE
 from semcon.gate import RuleResult, measured, undefined, verdict_on
 from semcon.report.reading import FAMILIES
 from semcon.rules import Rule, check_draws, check_rules, parse_rule, rule_name, speaks_of
@@ -46,14 +47,19 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
             if found:
                 every += found
                 break
-    if every:
+    both = [_shared(part) for part in comparison.every]
+    if every and any(rule.gauge in (None, *one.gauges) for one in both):
         return every
     check_draws(rule, (one for part in comparison.every for one in part.differences))
     if rule.quantity in RELATIVE:
         needed = "the evaluation corruption" + (" with --budget standard" if rule.quantity == MEAN_FLIP_RATE else "")
         raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: it needs {needed} of both")
     families = sorted({one.perturbation for part in comparison.every for one in part.profile if one.perturbation})
-    both = [measured(part.first.first.record).shared(measured(part.second.first.record)) for part in comparison.every]
+    if rule.quantity in GAPS:
+        raise SemconError(
+            f"the rule {rule.text!r} is about one run (semcon report judges it): of two there are differences by "
+            "group, such as accuracy[sex=f] < 0"
+        )
     check_rules([rule], both, families=families, whose="in both runs")
     about = next(
         (part for part in comparison.every if any(one.perturbation == rule.perturbation for one in part.differences)),
@@ -61,12 +67,19 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
     )
     whose = "without a perturbation" if rule.perturbation is None else f"under {rule.perturbation}"
     there = [one for one in (*about.differences, *about.profile)
-             if one.perturbation == rule.perturbation and one.subset == "all"
+             if one.perturbation == rule.perturbation and one.subset == rule.subset
              and one.representation in (None, primary.partition(".")[0])]  # fmt: skip
     sizes = sorted({f"{one.severity:g}" for one in there if one.severity is not None}, key=float)
     at = f", at {', '.join(sizes)}" if sizes else ""
     has = ", ".join(sorted({one.quantity for one in there})) or "nothing"
     raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: {whose} there is {has}{at}")
+
+
+def _shared(part: Comparison) -> Measured:
+    """What both have; of groups those that differences are told of: no intersections."""
+    groups = dict.fromkeys(one.subset for one in part.differences if one.subset.startswith("group:"))
+    both = measured(part.first.first.record).shared(measured(part.second.first.record))
+    return replace(both, groups=[group.removeprefix("group:") for group in groups])
 
 
 def _judged(comparison: Comparison, rule: Rule, one: Difference) -> RuleResult:

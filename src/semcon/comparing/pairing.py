@@ -21,7 +21,7 @@ from semcon.core.figures import RATES, Figures, Key
 from semcon.core.intervals import Z, difference_interval
 from semcon.core.outcomes import Counts, Outcomes, changed, outcomes
 from semcon.core.profile import in_profile, profile_of
-from semcon.core.quantities import FLIP_PROBABILITY
+from semcon.core.quantities import FLIP_PROBABILITY, OF_GROUPS
 from semcon.core.seeds import seed_error, seed_p, seed_reach, widened
 from semcon.core.significance import exact_sign_test, holm
 from semcon.core.summary import Summary
@@ -89,6 +89,8 @@ def paired(first: Side, second: Side, told: Set[Key] = frozenset()) -> Paired:
     profile, overall = (
         _of_profile(kept[: len(one)], kept[len(one) :], groups, primary) for groups in (families, everywhere)
     )
+    if first.first.evaluation == "group_gap":
+        found += _of_groups(kept[: len(one)], kept[len(one) :], everywhere, primary)
     if first.first.evaluation == "corruption" and all(kept):
         runs = [Figures.concat(own) for own in kept]
         overall = (*relative_errors(runs[: len(one)], runs[len(one) :]), *overall)
@@ -110,8 +112,9 @@ def _recorded(figures: Figures, run: RunRecord) -> Figures:
 
 
 def _kept(key: Key, primary: str) -> bool:
-    """Whether a figure is wanted again: a cell of the profile, a sequence's flicker."""
-    return in_profile(key, primary) or (key.quantity == FLIP_PROBABILITY and key.subset == "all")
+    """Whether a figure is wanted again: a cell of the profile, also of a group's, a sequence's flicker."""
+    whole = key._replace(subset="all") if key.subset.startswith("group:") else key
+    return in_profile(whole, primary) or (key.quantity == FLIP_PROBABILITY and key.subset == "all")
 
 
 def adjusted(all_of_them: Sequence[Paired]) -> list[Paired]:
@@ -261,6 +264,24 @@ def _of_profile(
     if len(one) < len(first) or len(two) < len(second):
         return ()
     return tuple(_differences(one, two, [{}], [{}]))
+
+
+def _of_groups(
+    first: Sequence[Sequence[Figures]], second: Sequence[Sequence[Figures]], everywhere: dict[str, str], primary: str
+) -> Iterator[Difference]:
+    """Flips and relative change of every group over all perturbations, as the record of one run tells them."""
+    keys = [key for run in (*first, *second) for figures in run for key in figures.keys]
+    for subset in dict.fromkeys(key.subset for key in keys if key.subset.startswith("group:")):
+        one_side, other = ([[_whole(figures, subset) for figures in run] for run in side] for side in (first, second))
+        for one in _of_profile(one_side, other, everywhere, primary):
+            if one.quantity in OF_GROUPS and one.quantity != "accuracy":
+                yield replace(one, perturbation=None, subset=subset, statistic="mean")
+
+
+def _whole(figures: Figures, subset: str) -> Figures:
+    """The figures of a subset as if it were all there is."""
+    own = figures.take([row for row, key in enumerate(figures.keys) if key.subset == subset])
+    return replace(own, keys=tuple(key._replace(subset="all") for key in own.keys))
 
 
 def _bad(runs: Sequence[Summary], name: str | None) -> list[Outcomes]:

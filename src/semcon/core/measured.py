@@ -12,7 +12,7 @@ class Measured:
 
     `worst`, `critical`: whether there are worst cases, critical severities. `sequences`: perturbations that move from
     frame to frame, with a severity of their own. `quantities`: those that are told under a perturbation where these are
-    few.
+    few. `groups` of images, `sex=f`, and the `attributes` whose gaps are told.
     """
 
     severities: Mapping[str, Sequence[float]]
@@ -21,6 +21,8 @@ class Measured:
     critical: bool
     sequences: Sequence[str] = ()
     quantities: Sequence[str] | None = None
+    groups: Sequence[str] = ()
+    attributes: Sequence[str] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -33,5 +35,6 @@ class Measured:
             {name: ladder for name, ladder in self.severities.items() if name in other.severities},
             [gauge for gauge in self.gauges if gauge in other.gauges], self.worst and other.worst,
             self.critical and other.critical, [name for name in self.sequences if name in other.sequences],
-            self.quantities,
+            self.quantities, [group for group in self.groups if group in other.groups],
+            [attribute for attribute in self.attributes if attribute in other.attributes],
         )  # fmt: skip

@@ -8,10 +8,11 @@ FLIP_PROBABILITY = "flip_probability"
 MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE = "mean_corruption_error", "mean_flip_rate"
 RELATIVE = (MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE)
 """Of one model over another's: in comparisons only."""
-UNTOUCHED = (
-    "accuracy", "accuracy_gap", "flip_gap", "gradient_norm", "input_curvature", "relative_change_gap", *RELATIVE,
-    *OF_MAPS,
-)  # fmt: skip
+OF_GROUPS = ("accuracy", "flip", "relative_change")
+"""Told of every group of images, without a perturbation: flips and relative change over all that were tried."""
+GAPS = tuple(f"{name}_gap" for name in OF_GROUPS)
+"""Between the best and the worst group of an attribute."""
+UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *GAPS, *RELATIVE, *OF_MAPS)
 """Told without a perturbation."""
 QUANTITIES = tuple(sorted({
     *UNTOUCHED, *OF_COPIES, FLIP_PROBABILITY, "accuracy_kept", "any_nearer_20", "change", "confidence_drop",

@@ -49,6 +49,7 @@ class Parquet:
         if limit is not None:
             length = limit if length is None else min(limit, length)
         self._paths, self._slice = paths, (start or 0, length)
+        self._asked = start or 0, None if stop is None else stop - (start or 0)
         self._frame = self._read(columns)
         if not len(self._frame):
             raise SemconError(f"{self.source} has no rows in the range asked for")
@@ -105,6 +106,15 @@ class Parquet:
         value = self._frame[self._image_column][index]
         path = value.get("path") if isinstance(value, dict) else None
         return str(path) if path else f"row {self._start + index}"
+
+    def titles(self) -> list[str]:
+        """Of all rows asked for, those too that the limit left out; no image is read."""
+        kind = self._frame.schema[self._image_column]
+        named = isinstance(kind, pl.Struct) and "path" in kind.to_schema()
+        path = pl.col(self._image_column).struct.field("path").cast(pl.String)
+        told = path if named else pl.repeat(None, pl.len(), dtype=pl.String).alias("path")
+        paths = pl.concat([pl.scan_parquet(one).select(told) for one in self._paths]).slice(*self._asked).collect()
+        return [own or f"row {self._start + row}" for row, own in enumerate(paths["path"].to_list())]
 
     def identity(self, index: int) -> int:
         """Hash of the encoded bytes."""

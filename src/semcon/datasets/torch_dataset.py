@@ -38,8 +38,9 @@ class TorchDataset:
         self.name = type(data).__name__
         self.source, names = f"python:{self.name}", getattr(data, "classes", None)
         self.classes = tuple(str(name) for name in names) if names else None
+        once = False
         if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
-            data = _taken(data, limit)
+            once, data = True, _taken(data, limit)
         try:
             length = len(data)
         except (TypeError, NotImplementedError):
@@ -47,7 +48,8 @@ class TorchDataset:
                 f"the data set {self.name} does not say how many images it has: give it __len__, or make it an "
                 "IterableDataset"
             ) from None
-        self._rows = (range(length) if rows is None else rows)[:limit]
+        every = range(length) if rows is None else rows
+        self._rows, self._every = every[:limit], None if once and length == limit else every
         if not self._rows:
             raise SemconError(f"the data set {self.name} is empty")
         self._data: Any = data
@@ -69,6 +71,10 @@ class TorchDataset:
     def title(self, index: int) -> str:
         """`image 7`, its number in the data set."""
         return f"image {self._rows[index]}"
+
+    def titles(self) -> list[str] | None:
+        """Of all items, those too that the limit left out; None where it ended the reading."""
+        return None if self._every is None else [f"image {row}" for row in self._every]
 
     def identity(self, index: int) -> int:
         """Hash of the pixels."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from semcon.core.errors import SemconError
+from semcon.core.measured import Measured
+from semcon.core.quantities import OF_GROUPS
 from semcon.core.record import Estimate, Finding
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Looked, Setting, TrialEvaluation
 from semcon.grouping.attributes import Attributes
-from semcon.grouping.gaps import BETTER_HIGH, LEAST, Gap, Group, gaps, groups_of, with_groups
+from semcon.grouping.gaps import BETTER_HIGH, LEAST, Gap, Group, gaps, groups_of, missing_classes, split_by, with_groups
 from semcon.loading import Batch
 from semcon.measuring.plan import Plan, Trial
 from semcon.measuring.references import Index
@@ -74,14 +76,26 @@ class GroupGap(TrialEvaluation):
         values = {name: sorted(set(own)) for name, own in self.attributes.items()}
         return found | {"attributes": json.dumps(values, sort_keys=True), "groups": digest}
 
+    def measured(self) -> Measured:
+        """With every group, and the attributes that have gaps."""
+        splits = split_by(self.attributes)
+        return replace(
+            super().measured(), groups=[group for one in splits for group in one.groups],
+            attributes=[one.name for one in splits],
+        )  # fmt: skip
+
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """Every group, the worst, and the gaps."""
         groups = groups_of(table, self.plan.seed)
-        found, told = list(gaps(groups)), "accuracy" if table.labelled else "flip"
+        told = [name for name in OF_GROUPS if name != "accuracy" or table.labelled]
+        found = list(gaps(groups))
+        attributes = dict.fromkeys(group.attribute for group in groups)
+        by_attribute = {gap.attribute: _sentence(gap) for gap in found if gap.quantity == told[0]}
+        verdict = [by_attribute.get(name) or _no_gap([one for one in groups if one.attribute == name])
+                   for name in attributes]  # fmt: skip
         return Conclusion(
-            verdict=tuple(_sentence(gap) for gap in found if gap.quantity == told),
-            findings=tuple(_small(groups, self.attributes)),
-            estimates=tuple(_estimates(groups, found, self.attributes)),
+            verdict=tuple(verdict), findings=(*_small(groups), *_lacking(table, subject.classes)),
+            estimates=(*_of_groups(groups, told), *_of_gaps(groups, found, told)),
         )  # fmt: skip
 
 
@@ -100,8 +114,20 @@ def _sentence(gap: Gap) -> str:
     )
 
 
-def _small(groups: list[Group], single: Collection[str]) -> Iterator[Finding]:
-    small = [group for group in groups if not group.judged and group.attribute in single]
+def _no_gap(own: list[Group]) -> str:
+    """Why an attribute has none."""
+    judged = [group.value for group in own if group.judged]
+    if len(own) == 1:
+        why = f"every image is in one group, {own[0].value}: there is nothing to compare it with"
+    elif judged:
+        why = f"of {len(own)} groups only {judged[0]} has {LEAST} images or more: no gap is told"
+    else:
+        why = f"none of {len(own)} groups has {LEAST} images or more: no gap is told"
+    return f"By {words(own[0].attribute)}, {why}."
+
+
+def _small(groups: list[Group]) -> Iterator[Finding]:
+    small = [group for group in groups if not group.judged and not group.intersection]
     if small:
         named = ", ".join(f"{group.name} ({group.images})" for group in small[:5])
         yield Finding(
@@ -112,24 +138,52 @@ def _small(groups: list[Group], single: Collection[str]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _estimates(groups: list[Group], found: list[Gap], single: Collection[str]) -> Iterator[Estimate]:
+def _lacking(table: SampleTable, classes: Sequence[str] | None) -> Iterator[Finding]:
+    """Judged groups without a class that chance would have given them."""
+    missing = missing_classes(table) if table.labelled else {}
+    if not missing:
+        return
+    told = [
+        f"{name} has none of {', '.join(str(one) if classes is None else classes[one] for one in own[:5])}"
+        + (f" and {len(own) - 5} more" if len(own) > 5 else "")
+        for name, own in missing.items()
+    ]
+    yield Finding(
+        code="group-lacks-classes", severity="note",
+        message=f"some groups lack classes, so that accuracies of groups are over unlike classes: {'; '.join(told[:5])}"
+        + (f"; and {len(told) - 5} groups more" if len(told) > 5 else ""),
+        remedy="compare groups on the classes that all of them have",
+    )  # fmt: skip
+
+
+def _of_groups(groups: list[Group], told: Sequence[str]) -> Iterator[Estimate]:
     for group in groups:
-        for quantity, figures in group.figures.items():
-            if quantity == "accuracy" and group.attribute in single:
-                continue  # the table's own figure
-            yield _estimate(quantity, f"group:{group.name}", figures, group.images)
-    for gap in found:
-        images = gap.best.images + gap.worst.images
-        yield _estimate(f"{gap.quantity}_gap", f"groups:{gap.attribute}", (gap.value, gap.low, gap.high), images)
-    for quantity in dict.fromkeys(gap.quantity for gap in found):
-        widest = max((gap for gap in found if gap.quantity == quantity), key=lambda gap: gap.value)
-        images = widest.best.images + widest.worst.images
-        yield _estimate(f"{quantity}_gap", "all", (widest.value, widest.low, widest.high), images)
+        for quantity in told:
+            if quantity != "accuracy" or group.intersection:  # else the table's own figure
+                yield _estimate(quantity, f"group:{group.name}", group.figures.get(quantity), group.images,
+                                "fewer than two different images, or nothing to measure them by")  # fmt: skip
 
 
-def _estimate(quantity: str, subset: str, figures: tuple[float, float, float], images: int) -> Estimate:
+def _of_gaps(groups: list[Group], found: list[Gap], told: Sequence[str]) -> Iterator[Estimate]:
+    """Of every attribute, unknown where it has no two judged groups."""
+    known = {(gap.attribute, gap.quantity): gap for gap in found}
+    for attribute in dict.fromkeys(group.attribute for group in groups):
+        for quantity in told:
+            gap = known.get((attribute, quantity))
+            figures = None if gap is None else (gap.value, gap.low, gap.high)
+            images = 0 if gap is None else gap.best.images + gap.worst.images
+            yield _estimate(f"{quantity}_gap", f"groups:{attribute}", figures, images,
+                            f"fewer than two groups of {LEAST} images or more")  # fmt: skip
+
+
+def _estimate(
+    quantity: str, subset: str, figures: tuple[float, float, float] | None, images: int, why: str
+) -> Estimate:  # fmt: skip
+    """`why`: the reason where `figures` are unknown."""
     gauge = ("logits", "l2") if quantity == "relative_change" else (None, None)
+    mean, low, high = figures or (None, None, None)
     return Estimate(
         perturbation=None, severity=None, draws="random", representation=gauge[0], distance=gauge[1], quantity=quantity,
-        subset=subset, statistic="mean", mean=figures[0], low=figures[1], high=figures[2], samples=images,
+        subset=subset, statistic="mean", mean=mean, low=low, high=high, samples=images,
+        reason=why if figures is None else None,
     )  # fmt: skip

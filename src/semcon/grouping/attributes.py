@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -19,27 +20,30 @@ Attributes = Mapping[str, tuple[str, ...]]
 
 
 def read_attributes(
-    dataset: Dataset, scan: Scan, groups: str | None, *, whole: bool = True
-) -> Attributes | None:  # fmt: skip
+    dataset: Dataset, scan: Scan, groups: str | None, *, whole: Callable[[], Dataset] | None = None
+) -> Attributes | None:
     """What `--groups` asks for: names of attributes or columns, or a CSV file; by default all that the data set has.
 
-    None where nothing was asked for and the data set has none. `whole`: whether `dataset` has all of the images, and
-    not the first of them. Errors: `SemconError` for images that the file does not know or knows without a value, rows
-    of unknown images, several rows of one, attributes of more than 50 values; `UnknownNameError`.
+    `whole`: the data set without the limit that cut it, read when a file has rows of images that are not in `dataset`.
+    None where nothing was asked for and the data set has none. Errors: `SemconError` for images that the file does not
+    know, knows twice or without a value, rows of unknown images, columns of one name, attributes of more than 50
+    values; `UnknownNameError`.
     """
     places = scan.positions.tolist()
     if groups is None:
         found = _own(dataset, places)
         return {name: values for name, values in found.items() if len(set(values)) <= MOST} or None
     if Path(groups).suffix.lower() == ".csv":
-        every = {dataset.title(place) for place in range(len(dataset))} if whole else None
-        found = _of_file(Path(groups), [dataset.title(place) for place in places], every)
+        titles = [dataset.title(place) for place in places]
+        found = _of_file(Path(groups), titles, lambda: _all_titles(dataset, whole))
     else:
         names = [name.strip() for name in groups.split(",") if name.strip()]
         found = {name: _column(dataset, name, places) for name in names}
     if not found:
         raise SemconError(f"--groups expects names of attributes or a CSV file, got {groups!r}")
     for name, values in found.items():
+        if "=" in name:
+            raise SemconError(f"the attribute {name!r} has = in its name, as groups have (sex=f): rename it")
         many = len(set(values))
         if many > MOST:
             raise SemconError(
@@ -87,35 +91,45 @@ def _known(name: str, values: Sequence[str | None], dataset: Dataset, places: Se
     return tuple(str(value) for value in values)
 
 
-def _of_file(path: Path, titles: Sequence[str], every: Collection[str] | None) -> dict[str, tuple[str, ...]]:
-    """The first column names the image, by its whole title or by its file's name; `every`: the titles there are."""
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise SemconError(f"cannot read the attributes in {path}: {str(error).partition(chr(10))[0]}") from None
-    if len(frame.columns) < 2:
-        raise SemconError(f"{path} has {counted(len(frame.columns), 'column')}: expected the image, then attributes")
-    keys = [key or "" for key in frame[frame.columns[0]].to_list()]
+def _all_titles(dataset: Dataset, whole: Callable[[], Dataset] | None) -> Iterable[str] | None:
+    """Of all images that there are, whatever was left out by a limit; None where that is not known."""
+    if isinstance(dataset, Part):
+        return _all_titles(dataset.whole, whole)
+    told = getattr(dataset, "titles", None)
+    if told is not None:
+        return told()
+    every = dataset if whole is None else whole()
+    return (every.title(place) for place in range(len(every)))
+
+
+def _of_file(
+    path: Path, titles: Sequence[str], all_titles: Callable[[], Iterable[str] | None]
+) -> dict[str, tuple[str, ...]]:
+    """The first column names the image, by its whole title or by its file's name."""
+    names, frame = _frame(path)
+    keys = [key or "" for key in frame.to_series().to_list()]
     by_title = bool(set(keys) & set(titles))
     own = list(titles) if by_title else [Path(title).name for title in titles]
-    for what, names in (("image", own), ("row", keys)):
-        alike = next((name for name, count in Counter(names).items() if count > 1 and name in set(keys)), None)
-        if alike is not None:
-            raise SemconError(f"{path} names {alike!r}, and several {what}s have that name: expected one row an image")
     rows = {key: row for row, key in enumerate(keys)}
     missing = [title for title, name in zip(titles, own, strict=True) if name not in rows]
     if missing:
         raise SemconError(
             f"{path} has no row for {counted(len(missing), 'image')}, such as {missing[0]}: its first column, "
-            f"{frame.columns[0]!r}, must name every image (found {', '.join(keys[:3])}, ...)"
+            f"{names[0]!r}, must name every image (found {', '.join(keys[:3])}, ...)"
         )
-    known = set(keys if every is None else every if by_title else (Path(title).name for title in every))
-    unknown = [key for key in keys if key not in known]
-    if unknown:
-        raise SemconError(f"{path} names {counted(len(unknown), 'image')} that the data do not have: {unknown[0]}")
+    _check_keys(path, keys, own, titles)
+    unknown = [key for key in rows if key not in set(own)]
+    if unknown and (known := all_titles()) is not None:
+        there = set(known) if by_title else {Path(title).name for title in known}
+        unknown = [key for key in unknown if key not in there]
+        if unknown:
+            raise SemconError(
+                f"{path} has rows of {counted(len(unknown), 'image')} that the data do not have, such as "
+                f"{unknown[0]!r}: correct its name or take it out"
+            )
     found: dict[str, tuple[str, ...]] = {}
-    for name in frame.columns[1:]:
-        values = frame[name].to_list()
+    for place, name in enumerate(names[1:], start=1):
+        values = frame.to_series(place).to_list()
         chosen = [values[rows[key]] for key in own]
         lacking = [title for title, value in zip(titles, chosen, strict=True) if value is None or not value.strip()]
         if lacking:
@@ -125,3 +139,36 @@ def _of_file(path: Path, titles: Sequence[str], every: Collection[str] | None) -
             )
         found[name] = tuple(chosen)
     return found
+
+
+def _frame(path: Path) -> tuple[list[str], pl.DataFrame]:
+    """The names of the columns, and the rows as text."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            names = [name.strip() for name in next(csv.reader(lines), [])]
+        frame = pl.read_csv(path, infer_schema=False) if len(names) > 1 else pl.DataFrame()
+    except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as error:
+        raise SemconError(f"cannot read the attributes in {path}: {str(error).partition(chr(10))[0]}") from None
+    if len(names) < 2:
+        raise SemconError(
+            f"{path} has {counted(len(names), 'column')}: expected the image, then attributes, separated by commas"
+            + (f" (its first line is {names[0]!r})" if names else "")
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SemconError(f"{path} has the column {twice[0]!r} more than once: expected one name a column")
+    return names, frame
+
+
+def _check_keys(path: Path, keys: Sequence[str], own: Sequence[str], titles: Sequence[str]) -> None:
+    """Errors: `SemconError` for an image with two rows, and for a file's name that several images have."""
+    names = Counter(own)
+    alike = [title for title, name in zip(titles, own, strict=True) if names[name] > 1 and name != title]
+    if alike:
+        raise SemconError(
+            f"{path} names images by their files, and {names[Path(alike[0]).name]} are called {Path(alike[0]).name}: "
+            f"name them by their paths, such as {alike[0]}"
+        )
+    twice = [key for key, count in Counter(keys).items() if count > 1]
+    if twice:
+        raise SemconError(f"{path} has more than one row for {twice[0]!r}: expected one row an image")

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import polars as pl
 
+from semcon.core.figures import RATES
 from semcon.core.intervals import Z
 from semcon.core.profile import profile
+from semcon.core.quantities import OF_GROUPS
 from semcon.core.record import Estimate
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 
 LEAST = 30  # images of a group that is judged
-QUANTITIES = ("accuracy", "flip", "relative_change")
+EXPECTED = 7  # images of a class that chance gives a group; that it gives none has then a chance of e^-7, 0.001
 BETTER_HIGH = ("accuracy",)
 
 
 @dataclass(frozen=True)
 class Group:
-    """One group: its images, and each quantity as (mean, low, high); a quantity that is not known is missing."""
+    """One group: its images, and each quantity as (mean, low, high); a quantity that is not known is missing.
+
+    `intersection`: whether `attribute` is several together, `sex and age`.
+    """
 
     attribute: str
     value: str
     images: int
     figures: Mapping[str, tuple[float, float, float]]
+    intersection: bool = False
 
     @property
     def name(self) -> str:
@@ -64,26 +71,61 @@ def with_groups(table: SampleTable, attributes: Mapping[str, Sequence[str]]) -> 
     return SampleTable(images, table.rows, table.gauges)
 
 
-def groups_of(table: SampleTable, seed: int = 0, *, intersections: bool = True) -> list[Group]:
+@dataclass(frozen=True)
+class Split:
+    """The images by one attribute, or by all together: `values` as they are told, of every image."""
+
+    name: str
+    values: Sequence[str]
+    intersection: bool
+
+    @property
+    def groups(self) -> list[str]:
+        """`colour=red`, ..."""
+        return [f"{self.name}={value}" for value in sorted(set(self.values))]
+
+
+def split_by(attributes: Mapping[str, Sequence[str]]) -> list[Split]:
+    """Every attribute, and where there are several all of them together."""
+    found = [Split(name, values, intersection=False) for name, values in attributes.items()]
+    if len(found) > 1:
+        together = [", ".join(values) for values in zip(*attributes.values(), strict=True)]
+        found.append(Split(" and ".join(attributes), together, intersection=True))
+    return found
+
+
+def groups_of(table: SampleTable, seed: int = 0) -> list[Group]:
     """Every group of every attribute, and of all attributes together where there are several.
 
     Accuracy is that of the untouched images; flips and relative change are means over all perturbations.
     """
+    splits = split_by(attributes_of(table))
+    return [_group(table, one, value, seed) for one in splits for value in sorted(set(one.values))]
+
+
+def attributes_of(table: SampleTable) -> dict[str, list[str]]:
+    """By name the value of every image, in the table's order."""
     rows = [json.loads(text) for text in table.images["groups"].to_list()]
-    names = list(rows[0]) if rows else []
-    keys: list[tuple[str, list[str]]] = [(name, [row[name] for row in rows]) for name in names]
-    if intersections and len(names) > 1:
-        keys.append((" and ".join(names), [", ".join(str(row[name]) for name in names) for row in rows]))
-    return [
-        group
-        for attribute, values in keys
-        for value in sorted(set(values))
-        for group in [_group(table, attribute, value, [own == value for own in values], seed)]
-    ]
+    return {name: [str(row[name]) for row in rows] for name in (rows[0] if rows else ())}
 
 
-def _group(table: SampleTable, attribute: str, value: str, inside: list[bool], seed: int) -> Group:
-    images = table.images.filter(pl.Series(inside))
+def missing_classes(table: SampleTable) -> dict[str, list[int]]:
+    """By group (`domain=sketch`) the labels that no image of it has though chance would have given it 7 or more."""
+    labels = table.images["label"].to_list()
+    counts = Counter(label for label in labels if label is not None)
+    shares = {label: count / len(labels) for label, count in sorted(counts.items())}
+    found: dict[str, list[int]] = {}
+    for name, values in attributes_of(table).items():
+        for value in sorted(set(values)):
+            own = [label for label, theirs in zip(labels, values, strict=True) if theirs == value]
+            without = [label for label, share in shares.items() if share * len(own) >= EXPECTED and label not in own]
+            if without and len(own) >= LEAST:
+                found[f"{name}={value}"] = without
+    return found
+
+
+def _group(table: SampleTable, split: Split, value: str, seed: int) -> Group:
+    images = table.images.filter(pl.Series([own == value for own in split.values]))
     part = SampleTable(images, table.rows.join(images.select("position"), on="position", how="semi"), table.gauges)
     figures: dict[str, tuple[float, float, float]] = {}
     if part.different >= 2:
@@ -96,7 +138,7 @@ def _group(table: SampleTable, attribute: str, value: str, inside: list[bool], s
             if row.quantity in ("flip", "relative_change")
             and row.mean is not None and row.low is not None and row.high is not None
         }  # fmt: skip
-    return Group(attribute, value, part.different, figures)
+    return Group(split.name, value, part.different, figures, split.intersection)
 
 
 def _ends(one: Estimate) -> tuple[float, float, float] | None:
@@ -107,10 +149,11 @@ def gaps(groups: Sequence[Group]) -> Iterator[Gap]:
     """Of every attribute with two judged groups or more, each quantity's largest gap.
 
     The pair is the one that the figures themselves chose, so the interval is Bonferroni's over all pairs of groups;
-    built from the two groups' own intervals (Newcombe 1998, method 10, for independent proportions).
+    built from the two groups' own intervals (Newcombe 1998, method 10, for independent proportions), and of rates cut
+    at -1 and 1.
     """
     for attribute in dict.fromkeys(group.attribute for group in groups):
-        for quantity in QUANTITIES:
+        for quantity in OF_GROUPS:
             own = [group for group in groups if group.attribute == attribute and group.judged]
             own = [group for group in own if quantity in group.figures]
             if len(own) < 2:
@@ -122,4 +165,6 @@ def gaps(groups: Sequence[Group]) -> Iterator[Gap]:
             widen = NormalDist().inv_cdf(1 - 0.025 / math.comb(len(own), 2)) / Z
             down, up = math.hypot(p - p_low, q_high - q), math.hypot(p_high - p, q - q_low)
             low, high = p - q - widen * down, p - q + widen * up
+            if quantity in RATES:
+                low, high = max(-1.0, low), min(1.0, high)
             yield Gap(attribute, quantity, best, worst, p - q, low, high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from semcon.recipes.trials import BUDGETS, Budget, BudgetName, parse_trials
 from semcon.rules import Rule, check_rules
 
 if TYPE_CHECKING:
+    from semcon.core.concepts import Dataset
     from semcon.evaluating import Evaluation, Setting
     from semcon.measuring.plan import Trial
     from semcon.run_record import RunRecord
@@ -202,9 +203,8 @@ def _run(
         target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
         shots=settings.shots, reference=reference,
         trials=trials if settings.perturbations else (),
-        attributes=None if "group_gap" not in settings.evaluate else read_attributes(
-            dataset, scanned, settings.groups, whole=allowance.limit is None or len(dataset) < allowance.limit
-        ),
+        attributes=read_attributes(dataset, scanned, settings.groups, whole=_whole(data))
+        if "group_gap" in settings.evaluate else None,
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,
@@ -218,6 +218,12 @@ def _run(
         subject.release()
         if reference is not None:
             reference.release()
+
+
+def _whole(data: Any) -> Callable[[], Dataset] | None:
+    """How to have all images of data that can be read twice, whatever the limit."""
+    again = isinstance(data, str | Path | tuple | list) or hasattr(data, "shape")
+    return partial(parse_data, data, None) if again else None
 
 
 def _reference(settings: AuditRecipe, subject: Subject) -> Subject | None:

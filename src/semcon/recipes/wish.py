@@ -33,7 +33,7 @@ def parse_wish(text: str) -> Wish:
         raise
     except SemconError:
         raise SemconError(f"cannot read the wish {text!r}: {OPPOSITE}") from None
-    if rule.quantity not in WISHED or rule.gauge is not None or rule.draws == "worst":
+    if rule.quantity not in WISHED or rule.gauge or rule.subset != "all" or rule.draws == "worst":
         raise SemconError(f"cannot wish for {text!r}: {OPPOSITE}; quantities: {', '.join(WISHED)}")
     if rule.operator[0] != WISHED[rule.quantity]:
         raise SemconError(f"the wish {text!r} asks for a worse network: {OPPOSITE}")
