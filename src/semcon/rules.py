@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from semcon.core.difference import Difference
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.explained import CHANCE
 from semcon.core.measured import Measured
 from semcon.core.quantities import FLIP_PROBABILITY, GAPS, OF_GROUPS, QUANTITIES, RELATIVE, UNTOUCHED
 from semcon.core.record import Estimate
@@ -110,7 +111,7 @@ def check_rules(
             raise UnknownNameError(f"perturbation in the rule {rule.text!r}: {whose} there is no", name or "", known)
         seen = [one for one in about if rule.gauge is None or rule.gauge in one.gauges]
         if not seen:
-            known = [name for one in about for name in (*one.gauges, *one.groups)]
+            known = list(dict.fromkeys(name for one in about for name in (*one.gauges, *one.groups)))
             what = "gauge or group" if any(one.groups for one in about) else "gauge"
             raise UnknownNameError(f"{what} in the rule {rule.text!r}", rule.gauge or "", known)
         seen = _with_groups(rule, seen, measured, whose)
@@ -195,7 +196,7 @@ def speaks_of(rule: Rule, figure: Estimate | Difference, primary: str) -> bool:
     """
     gauge = None if figure.representation is None else f"{figure.representation}.{figure.distance}"
     if figure.representation is not None and figure.distance is None:  # of an explanation: all of them unless named
-        gauge = figure.representation if rule.gauge else None
+        gauge = figure.representation if rule.gauge or figure.representation == CHANCE else None
     same = figure.quantity == rule.quantity and figure.draws == rule.draws and figure.perturbation == rule.perturbation
     whose = figure.subset.startswith("groups:") if rule.subset == "groups:" else figure.subset == rule.subset
     return same and whose and _at(figure.severity, rule.severity) and gauge in (None, rule.gauge or primary)
@@ -211,6 +212,7 @@ def rule_name(rule: Rule, figure: Estimate | Difference) -> str:
     severity = "" if figure.severity is None else f":{figure.severity:g}"
     where = "" if figure.perturbation is None else f"{figure.perturbation}{severity} "
     worst = "worst " if rule.draws == "worst" else ""
-    about = rule.gauge if figure.subset == "all" else figure.subset.partition(":")[2]
+    of_method = figure.representation if figure.distance is None else None
+    about = rule.gauge or of_method if figure.subset == "all" else figure.subset.partition(":")[2]
     bracket = f"[{about}]" if about else ""
     return f"{where}{worst}{rule.quantity}{bracket} {rule.operator} {rule.threshold:g}"

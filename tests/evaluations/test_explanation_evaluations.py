@@ -134,13 +134,18 @@ def test_the_page_shows_a_gallery_and_tables(run: RunRecord) -> None:
 
 def test_gates_speak_of_methods(run: RunRecord) -> None:
     """All methods, or one by name."""
-    two, one = (judge(run.record, [parse_rule(f"mass_inside{name} < 0")]) for name in ("", "[grad_cam]"))
-    assert [result.state for result in two] == ["passed"] * 3  # both methods and knowing nothing
-    assert len(one) == 1
+    two, single = (judge(run.record, [parse_rule(f"mass_inside{name} < 0")]) for name in ("", "[grad_cam]"))
+    assert [one.name for one in two] == ["mass_inside[grad_cam] < 0", "mass_inside[integrated_gradients] < 0"]
+    assert len(single) == 1
     (found,) = judge(run.record, [parse_rule("rotation rank_correlation[integrated_gradients] > 1")])
     assert found.state == "passed"
     with pytest.raises(SemconError, match="rise"):
         judge(run.record, [parse_rule("rotation rank_correlation[rise] > 1")])
+
+
+def test_what_knows_nothing_is_judged_by_name_alone(run: RunRecord) -> None:
+    (chance,) = judge(run.record, [parse_rule("mass_inside[chance] < 0")])
+    assert chance.state == "passed"
 
 
 def test_two_runs_are_paired(run: RunRecord) -> None:
