@@ -41,9 +41,9 @@ class Setting:
     have them. `limits`: severities that these data bear, by perturbation. `eps`: the L-infinity sizes that attacks get,
     in 1/255; None leaves them to the budget. `autoattack`: whether it was asked for by name. `target`: the data set to
     transfer to, `transfer_layer` and `shots` as asked for. `attributes`:
-    the groups of every image. `trials`: the perturbations that the user named. `reference`: a network that judges where
-    geometry changes. `explanations`: their names, `grad_cam:LAYER` with a layer of the user's; None leaves them to the
-    budget.
+    the groups of every image; `classes`: the names of the labels. `trials`: the perturbations that the user named.
+    `reference`: a network that judges where geometry changes. `explanations`: their names, `grad_cam:LAYER` with a
+    layer of the user's; None leaves them to the budget.
     """
 
     budget: str
@@ -60,6 +60,7 @@ class Setting:
     transfer_layer: str | None = None
     shots: tuple[int, ...] | None = None
     attributes: Attributes | None = None
+    classes: tuple[str, ...] | None = None
     trials: tuple[Trial, ...] = ()
     reference: Subject | None = None
     explanations: tuple[str, ...] | None = None

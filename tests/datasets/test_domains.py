@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
+import semcon
 from semcon.core.errors import SemconError
 from semcon.recipes.sources import parse_data
 
@@ -15,7 +18,7 @@ from semcon.recipes.sources import parse_data
 def made(root: Path, *names: str) -> Path:
     for number, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((4, 4, 3), 9 * number, np.uint8)).save(root / name)
+        Image.fromarray(np.full((4, 4, 3), 9 * number % 256, np.uint8)).save(root / name)
     return root
 
 
@@ -31,6 +34,23 @@ def test_domains_take_turns_and_share_their_classes(tmp_path: Path) -> None:
     ]
     assert int(data.image(1).max()) == 18
     assert len(parse_data(f"domains:{tmp_path}", 2)) == 2
+
+
+def test_a_domain_without_a_class_of_the_others_is_told(tmp_path: Path) -> None:
+    """Of 30 sketches chance had given 7 to the cats, and there is none; photos have both."""
+    photos = [f"photo/{('cat', 'dog')[i % 2]}/{i}.png" for i in range(40)]
+    made(tmp_path, *photos, *(f"sketch/dog/{i}.png" for i in range(30)))
+    record = semcon.audit(Dark(), f"domains:{tmp_path}", evaluate="group_gap", groups="domain").record
+    (message,) = [one.message for one in record.findings if one.code == "group-lacks-classes"]
+    assert message.endswith("accuracies of groups are over unlike classes: domain=sketch has none of cat")
+
+
+class Dark(nn.Module):
+    """Of two classes: whether an image is dark."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean = x.mean((1, 2, 3))
+        return torch.stack((mean, 0.5 - mean), dim=1)
 
 
 def test_what_are_no_domains_is_said(tmp_path: Path) -> None:

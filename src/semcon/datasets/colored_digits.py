@@ -35,7 +35,7 @@ class ColoredDigits:
     """
 
     builtin = True
-    form = "colored_digits:[BASE][?correlation=.95&form=ten&where=foreground&grey=0&environments=.1/.2&seed=0]"
+    form = "colored_digits:[BASE][?correlation=.95&where=foreground&grey=0&seed=0 or ?form=two&environments=.1/.2&...]"
 
     def __init__(
         self, base: Dataset | None = None, *, correlation: float = 0.95, form: Literal["ten", "two"] = "ten",

@@ -33,13 +33,14 @@ RUNG = 2  # of their ladders
 class GroupGap(TrialEvaluation):
     """Accuracy, flips and relative change of every group and intersection; the worst group, and the gap to the best.
 
-    `attributes`: the groups of every image. Flips and relative change are under a few mild perturbations. Groups of
-    fewer than 30 images are shown and not judged.
+    `attributes`: the groups of every image; `classes`: the names of the labels. Flips and relative change are under a
+    few mild perturbations. Groups of fewer than 30 images are shown and not judged.
     """
 
     question: ClassVar[str] = "Is the model worse on some groups of images than on others?"
 
     attributes: Attributes = field(default_factory=dict[str, tuple[str, ...]], repr=False)
+    classes: tuple[str, ...] | None = field(default=None, repr=False)
 
     @classmethod
     def planned(cls, setting: Setting) -> Self:
@@ -57,7 +58,7 @@ class GroupGap(TrialEvaluation):
                 trials.append(Trial(name, one, (severity,)))
         draws = 1 if setting.budget == "fast" else 3
         plan = Plan(tuple(trials), (), draws=draws, seed=setting.seed, gradient_norm=False)
-        return cls(plan, attributes=setting.attributes)
+        return cls(plan, attributes=setting.attributes, classes=setting.classes)
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress
@@ -71,7 +72,7 @@ class GroupGap(TrialEvaluation):
 
     def settings(self) -> dict[str, Any]:
         """The attributes by their values, and who has which by a hash."""
-        found = {name: value for name, value in super().settings().items() if name != "attributes"}
+        found = {name: value for name, value in super().settings().items() if name not in ("attributes", "classes")}
         digest = hashlib.blake2b(json.dumps(self.attributes, sort_keys=True).encode(), digest_size=8).hexdigest()
         values = {name: sorted(set(own)) for name, own in self.attributes.items()}
         return found | {"attributes": json.dumps(values, sort_keys=True), "groups": digest}
@@ -94,9 +95,14 @@ class GroupGap(TrialEvaluation):
         verdict = [by_attribute.get(name) or _no_gap([one for one in groups if one.attribute == name])
                    for name in attributes]  # fmt: skip
         return Conclusion(
-            verdict=tuple(verdict), findings=(*_small(groups), *_lacking(table, subject.classes)),
+            verdict=tuple(verdict), findings=(*_small(groups), *_lacking(table, self._names(subject))),
             estimates=(*_of_groups(groups, told), *_of_gaps(groups, found, told)),
         )  # fmt: skip
+
+    def _names(self, subject: Subject) -> Sequence[str] | None:
+        """Of the outputs: the data's where classes go by their order, else the model's."""
+        by_order = self.classes is not None and not set(self.classes) <= set(subject.classes or ())
+        return self.classes if by_order else subject.classes
 
 
 def _sentence(gap: Gap) -> str:

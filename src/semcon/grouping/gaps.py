@@ -20,7 +20,7 @@ from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 
 LEAST = 30  # images of a group that is judged
-EXPECTED = 7  # images of a class that chance gives a group; that it gives none has then a chance of e^-7, 0.001
+EXPECTED = 5  # images of a class that chance gives a group; that it gives none has then a chance of e^-5, 0.007
 BETTER_HIGH = ("accuracy",)
 
 
@@ -110,7 +110,7 @@ def attributes_of(table: SampleTable) -> dict[str, list[str]]:
 
 
 def missing_classes(table: SampleTable) -> dict[str, list[int]]:
-    """By group (`domain=sketch`) the labels that no image of it has though chance would have given it 7 or more."""
+    """By group (`domain=sketch`) the labels that no image of it has though chance would have given it 5 or more."""
     labels = table.images["label"].to_list()
     counts = Counter(label for label in labels if label is not None)
     shares = {label: count / len(labels) for label, count in sorted(counts.items())}

@@ -205,6 +205,7 @@ def _run(
         trials=trials if settings.perturbations else (),
         attributes=read_attributes(dataset, scanned, settings.groups, whole=_whole(data))
         if "group_gap" in settings.evaluate else None,
+        classes=None if dataset.classes is None else tuple(dataset.classes),
     )  # fmt: skip
     request = Request(
         _evaluations(settings, trials, setting), out, seed=settings.seed,
