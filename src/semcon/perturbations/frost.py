@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -91,8 +92,8 @@ class Frost(Perturbation):
 
 def _shade(unit: Unit, size: tuple[int, ...], share: Tensor, sign: Tensor) -> Tensor:
     """Crystals and clouds mixed, (B, 1, H, W) of mean 0 and spread 1."""
-    rows, columns = (_smooth(_FINE, side, unit["fine"]) for side in size)
-    widened = _smooth(_COARSE, _FINE, unit["fine"])
+    sizes = ((_FINE, size[0]), (_FINE, size[1]), (_COARSE, _FINE))
+    rows, columns, widened = (_smooth(*each, unit["fine"].dtype).to(unit["fine"]) for each in sizes)
     clouds = rows @ (widened @ unit["coarse"] @ widened.mT + _UNEVEN * unit["fine"]) @ columns.mT
     crystals = _crystals(unit["seeds"], unit["needles"], clouds)
     weight = per_image(sign * share / _OF_CRYSTALS)
@@ -100,9 +101,10 @@ def _shade(unit: Unit, size: tuple[int, ...], share: Tensor, sign: Tensor) -> Te
     return shade.addcmul_(clouds[:, :1], per_image((1 - share * share).sqrt() / _OF_CLOUDS))
 
 
-def _smooth(knots: int, size: int, like: Tensor) -> Tensor:
+@cache
+def _smooth(knots: int, size: int, dtype: torch.dtype) -> Tensor:
     """The cubic curve through equidistant values at `size` places, as a matrix (size, knots)."""
-    eye = torch.eye(knots, dtype=like.dtype, device=like.device)
+    eye = torch.eye(knots, dtype=dtype)
     return F.interpolate(eye[None, None], (size, knots), mode="bicubic", align_corners=True)[0, 0]
 
 
@@ -113,7 +115,7 @@ def _crystals(seeds: Tensor, needles: Tensor, bend: Tensor) -> Tensor:
     nearest, down, across = _cells(seeds, bend.shape[2:], span / height)
     down.add_(bend[:, 0], alpha=_BEND)
     across.add_(bend[:, 1], alpha=_BEND)
-    ring = torch.hypot(down, across).mul_(1 / _RING).clamp_max_(_RINGS - 1.01)
+    ring = (down * down).addcmul_(across, across).sqrt_().mul_(1 / _RING).clamp_max_(_RINGS - 1.01)
     place = torch.empty(*ring.shape, 2, dtype=ring.dtype, device=ring.device)
     place[..., 0] = torch.atan2(down, across).mul_(1 / math.pi)
     place[..., 1] = ring.add_(nearest, alpha=_RINGS).mul_(2 / (needles.shape[1] - 1)).sub_(1)
@@ -137,16 +139,16 @@ def _cells(seeds: Tensor, size: tuple[int, ...], scale: float) -> tuple[Tensor, 
 def _nearest(down: Tensor, across: Tensor) -> Tensor:
     """The seed with the least sum of squares, (B, S, H) and (B, S, W) below 1 -> (B, H, W).
 
-    By whole numbers that end in the seed: the smallest is found without a comparison for each.
+    By whole numbers whose last bits are the seed: the smallest is found without a comparison for each.
     """
-    count = down.shape[1]
-    down, across = ((square * (2**30 // count)).int() * count for square in (down, across))
+    count, bits = down.shape[1], (down.shape[1] - 1).bit_length()
+    down, across = ((square * 2 ** (30 - bits)).int() << bits for square in (down, across))
     best = down[:, 0, :, None] + across[:, 0, None]
     spare = torch.empty_like(best)
     for seed in range(1, count):
         torch.add(down[:, seed, :, None], across[:, seed, None] + seed, out=spare)
         torch.minimum(best, spare, out=best)
-    return best.remainder_(count).long()
+    return best.bitwise_and_((1 << bits) - 1).long()
 
 
 def _middles(count: int, like: Tensor) -> Tensor:

@@ -70,10 +70,10 @@ def _boxed(x: Tensor, rows: int, columns: int) -> Tensor:
         planes = x.shape[0] * x.shape[1]
         plane = torch.arange(planes, device=x.device)[:, None]
         sums = _sums(x.reshape(-1, width), plane * height + first_rows)
-        sums = _sums(sums.mT.contiguous(), first_columns)
-        means = (sums.view(columns, planes, rows) / size[:, None]).flatten(1)
-        lines = means.index_select(0, column_of).mT.contiguous()
-        return lines.index_select(0, (plane * rows + row_of).flatten()).view_as(x)
+        sums = _sums(sums.view(planes, rows, width).mT.reshape(-1, rows), plane * width + first_columns)
+        means = (sums.view(planes, columns, rows) / size).flatten(0, 1)
+        lines = means.index_select(0, (plane * columns + column_of).flatten()).view(planes, width, rows).mT
+        return lines.reshape(-1, width).index_select(0, (plane * rows + row_of).flatten()).view_as(x)
 
     return in_blocks(some, x, {}, x.new_zeros(len(x)))
 

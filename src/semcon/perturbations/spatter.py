@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcon.core.concepts import Context, Perturbation, Unit
-from semcon.filtering import in_blocks, mirrored, replicated, sampled_gaussian
+from semcon.filtering import in_blocks, mirrored, sampled_gaussian
 from semcon.imaging import per_image
 from semcon.keyed import Keys
 from semcon.published import LEVELS, SOURCE, UNIT, Published
@@ -118,18 +118,21 @@ def _at_least(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _edges(heights: Tensor) -> Tensor:
-    """1 where Canny finds an edge, else 0, (B, 1, H, W) uint8. Source: Canny, IEEE PAMI 8(6), 1986."""
-    wide = replicated(replicated(heights, 1, 1, 2), 1, 1, 3)
+    """1 where Canny finds an edge of whole heights, else 0, (B, 1, H, W) uint8. Source: Canny, IEEE PAMI 8(6), 1986."""
+    wide = F.pad(heights, (1, 1, 1, 1), mode="replicate")
     smooth = (wide[:, :, :-2] + wide[:, :, 2:]).add_(wide[:, :, 1:-1], alpha=2)
     across = smooth[..., 2:] - smooth[..., :-2]
     smooth = (wide[..., :-2] + wide[..., 2:]).add_(wide[..., 1:-1], alpha=2)
     down = smooth[:, :, 2:] - smooth[:, :, :-2]
-    steep = across.abs() + down.abs()
-    crest = steep * _crest(steep, across, down)
-    strong, weak = (_above(crest, crest.new_tensor(least)).to(torch.uint8) for least in (_STRONG, _WEAK))
+    rising = _above(heights.new_zeros(()).expand_as(across), across * down)
+    across, down = across.abs_(), down.abs_()
+    steep = across + down
+    beside = _beside(steep, across, down, rising)
+    found = _above(steep, beside.clamp_min(_WEAK)).add_(_above(steep, beside.clamp_min(_STRONG))).to(torch.uint8)
+    strong, weak = found >> 1, found.clamp_max(1)
     for _ in range(_LONGEST):
         grown = _spread(_spread(strong, 2), 3).mul_(weak)
-        if torch.equal(grown, strong):
+        if not bool((grown ^ strong).any()):
             break
         strong = grown
     return strong
@@ -143,37 +146,38 @@ def _spread(found: Tensor, dim: int) -> Tensor:
     return out
 
 
-def _crest(steep: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """1 where no neighbour along the gradient, in one of four directions, is steeper."""
+def _beside(steep: Tensor, across: Tensor, down: Tensor, rising: Tensor) -> Tensor:
+    """The steeper neighbour along the gradient, in one of four directions; half less to the right or below.
+
+    So a crest is above both, or as steep as the latter: whole numbers. `across` and `down`: sizes.
+    """
     height, width = steep.shape[2:]
     wide = F.pad(steep, (1, 1, 1, 1))
+    less = wide - 0.5
 
-    def beside(row: int, column: int) -> Tensor:
+    def at(wide: Tensor, row: int, column: int) -> Tensor:
         return wide[:, :, 1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
-    level = _above(across.abs() * math.tan(math.pi / 8), down.abs())
-    upright = _above(down.abs(), across.abs() * math.tan(3 * math.pi / 8))
-    rising = _above(-across * down, steep.new_zeros(()))
-    up = _above(steep, beside(-1, 1)).mul_(_above(steep, beside(1, -1)))
-    diagonal = _above(steep, beside(-1, -1)).mul_(_above(steep, beside(1, 1))).lerp_(up, rising)
-    sideways = _above(steep, beside(0, -1)).mul_(_at_least(steep, beside(0, 1)))
-    lengthways = _above(steep, beside(-1, 0)).mul_(_at_least(steep, beside(1, 0)))
-    return diagonal.lerp_(lengthways, upright).lerp_(sideways, level)
+    level = _above(across * math.tan(math.pi / 8), down)
+    upright = _above(down, across * math.tan(3 * math.pi / 8))
+    beside = torch.maximum(at(wide, -1, -1), at(wide, 1, 1))
+    beside.lerp_(torch.maximum(at(wide, -1, 1), at(wide, 1, -1)), rising)
+    beside.lerp_(torch.maximum(at(wide, -1, 0), at(less, 1, 0)), upright)
+    return beside.lerp_(torch.maximum(at(wide, 0, -1), at(less, 0, 1)), level)
 
 
 def _distance(edges: Tensor) -> Tensor:
     """Euclidean distance of every pixel from the nearest edge, at most 20."""
-    far = (1 - edges.short()).mul_(_FARTHEST)
+    far = F.pad((1 - edges.to(torch.uint8)).mul_(_FARTHEST), (_FARTHEST, _FARTHEST), value=_FARTHEST)
     for step in (1, 2, 4, 8, 5):  # along the rows, each of them further
-        near = torch.minimum(far[..., step:], far[..., :-step] + step)
-        far[..., :-step] = torch.minimum(far[..., :-step], far[..., step:] + step)
-        far[..., step:] = torch.minimum(far[..., step:], near)
-    square = far * far
-    wide, height = F.pad(square, (0, 0, _FARTHEST, _FARTHEST), value=_FARTHEST**2), edges.shape[2]
-    best = square.clone()
+        near = torch.minimum(far[..., : -2 * step], far[..., 2 * step :]).add_(step)
+        far = torch.minimum(far[..., step:-step], near, out=near)
+    best, height = far.short(), edges.shape[2]
+    best *= best
+    wide, pair = F.pad(best, (0, 0, _FARTHEST, _FARTHEST), value=_FARTHEST**2), torch.empty_like(best)
     for step in range(1, _FARTHEST):
-        pair = torch.minimum(wide.narrow(2, _FARTHEST - step, height), wide.narrow(2, _FARTHEST + step, height))
-        best = torch.minimum(best, pair.add_(step * step), out=best)
+        up, down = (wide.narrow(2, _FARTHEST + side * step, height) for side in (-1, 1))
+        torch.minimum(best, torch.minimum(up, down, out=pair).add_(step * step), out=best)
     root = torch.arange(_FARTHEST**2 + 1, device=edges.device).sqrt()
     return root.index_select(0, best.flatten().int()).view_as(best)
 
