@@ -9,13 +9,16 @@ an environment of its own.
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from semcon.built import build_subject
 from semcon.explaining.curves import deletion
@@ -33,6 +36,45 @@ NETWORKS = {
 }
 STEPS, DRAWS, RADIUS, PATCH, SHARES = 32, 10, 0.02, 4, 16
 LIME = Lime(segments=16, samples=200)
+
+
+class Exact(nn.Module):
+    """The network with its normalisation in float64."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(subject.module).double()  # pyright: ignore[reportOptionalMemberAccess]
+        self.mean, self.std = (
+            torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (subject.mean, subject.std)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network((x - self.mean) / self.std)
+
+
+class Signs(TorchFunctionMode):
+    """Within the block, `seen` collects which units of every ReLU let something through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func is functional.relu:
+            self.seen.append(output > 0)
+        return output
+
+
+def crossed(subject: Subject, x: Tensor) -> list[int]:
+    """How many ReLUs semcon's order of the sums puts on the other side of 0 than the plain one, and of how many."""
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (subject.mean, subject.std))
+    with Signs() as own:
+        subject(x)
+    with Signs() as plain:
+        subject.model((x - mean) / std)
+    pairs = list(zip(own.seen, plain.seen, strict=True))
+    return [sum(int((a != b).sum()) for a, b in pairs), sum(a.numel() for a, _ in pairs)]
 
 
 def load(data: Path, network: str, images: int) -> tuple[Subject, Batch]:
@@ -55,7 +97,7 @@ def measured(subject: Subject, batch: Batch) -> dict[str, Any]:
     x, keys = batch.x, Keys(batch.ids, 0, 0, "explanation")
     target = subject(x).argmax(1)
     cam = GradCam().settled(subject)
-    found: dict[str, Any] = {"x": x, "target": target, "layer": cam.layer}
+    found: dict[str, Any] = {"x": x, "target": target, "layer": cam.layer, "crossed": crossed(subject, x)}
     maps = {
         "integrated_gradients": IntegratedGradients(STEPS)(subject, x, target, keys),
         "input_x_gradient": InputXGradient()(subject, x, target, keys),
@@ -63,6 +105,9 @@ def measured(subject: Subject, batch: Batch) -> dict[str, Any]:
         "lime": LIME(subject, x, target, keys),
     }
     found |= maps
+    exact, fine = subject.variant((0.0,), (1.0,)).replaced(Exact(subject)), x.double()
+    found["integrated_gradients_64"] = IntegratedGradients(STEPS)(exact, fine, target, keys)
+    found["input_x_gradient_64"] = InputXGradient()(exact, fine, target, keys)
     segments = superpixels(x, LIME.segments)
     shown = keys.within("lime").uniform("shown", (LIME.samples, 2 * LIME.segments)) < 0.5
     shown[:, 0] = True

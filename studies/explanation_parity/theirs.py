@@ -102,6 +102,7 @@ def compared(data: Path, name: str, given: dict[str, np.ndarray]) -> dict[str, A
     found["integrated gradients (captum)"] = alike(given["integrated_gradients"], integrated.detach().sum(1).numpy())
     product = InputXGradient(logits).attribute(x.clone().requires_grad_(), target=target).detach()
     found["input x gradient (captum)"] = alike(given["input_x_gradient"], product.sum(1).numpy())
+    found |= in_float64(data, name, x, target, given)
     layer = dict(logits.network.named_modules())[str(given["layer"])]
     cam = LayerGradCam(logits, layer).attribute(x, target=target, relu_attributions=True)
     cam = LayerAttribution.interpolate(cam, x.shape[2:], "bilinear").detach()[:, 0]
@@ -118,6 +119,22 @@ def compared(data: Path, name: str, given: dict[str, np.ndarray]) -> dict[str, A
     )  # fmt: skip
     found["infidelity (quantus)"] = alike(given["blocks"], np.array(theirs))
     return found
+
+
+def in_float64(data: Path, name: str, x: Tensor, target: Tensor, given: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Both gradient maps once more, where no ReLU is near enough to 0 for rounding to move it across."""
+    model, x = networks(data, name)[0].double(), x.double()
+    for kind, values in zip(("mean", "std"), NETWORKS[name][1:], strict=True):
+        setattr(model, kind, torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1))
+    integrated = IntegratedGradients(model).attribute(x, target=target, n_steps=STEPS, method="gausslegendre")
+    product = InputXGradient(model).attribute(x.clone().requires_grad_(), target=target)
+    return {
+        f"{words} in float64 (captum)": alike(given[f"{key}_64"], theirs.detach().sum(1).numpy())
+        for words, key, theirs in (
+            ("integrated gradients", "integrated_gradients", integrated),
+            ("input x gradient", "input_x_gradient", product),
+        )
+    }
 
 
 def of_captum(model: nn.Module, x: Tensor, target: Tensor, given: dict[str, np.ndarray], *, normalize: bool) -> dict:
@@ -201,6 +218,9 @@ def main() -> None:
         given = {key.partition("/")[2]: value for key, value in arrays.items() if key.startswith(f"{name}/")}
         result["images"] = len(given["x"])
         result[name] = compared(settings.data, name, given)
+        result[name]["ReLUs on the other side of 0"] = dict(
+            zip(("number", "of"), given["crossed"].tolist(), strict=True)
+        )
         for what, figures in result[name].items():
             print(f"{name:9} {what:32}", {k: v if isinstance(v, str) else round(v, 9) for k, v in figures.items()})
     settings.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
