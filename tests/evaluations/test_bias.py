@@ -15,7 +15,6 @@ from semcon.comparing import gate as difference_gate
 from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError
 from semcon.datasets import Arrays, Shapes
-from semcon.evaluations.bias_search import BiasSearch, _Pool
 from semcon.report.evaluations import evaluation_parts
 from semcon.report.reading import readings
 from semcon.rules import parse_rule
@@ -91,13 +90,6 @@ def test_backgrounds_are_tried_where_there_are_masks() -> None:
 
     record = audit(Five(), Shapes(size=SIDE, limit=60), "bias_search")
     assert "background_of_another" in follows(record)
-
-
-def test_a_copy_is_of_the_class_that_its_donor_is_of() -> None:
-    """The only image of class 2 has no other of its class to take from: what it takes is not called class 2."""
-    pool = _Pool(torch.rand(5, 3, 4, 4), None, torch.arange(5), torch.tensor([0, 0, 1, 1, 2]))
-    rows, classes = BiasSearch(("colour_of_another",))._chosen(pool, torch.tensor([4, 0]), torch.tensor([2, 0]))
-    assert torch.equal(classes, pool.classes[rows])
 
 
 def test_one_class_cannot_be_followed_to_another() -> None:

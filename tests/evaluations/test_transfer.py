@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors import SafetensorError
+from scipy import stats
 from torch import nn
 
 import semcon
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.record import Estimate
+from semcon.core.shared_draws import over_draws
+from semcon.core.summary import summarise
 from semcon.datasets import Arrays, Shapes
+from semcon.report.evaluations import evaluation_parts
+from semcon.report.numbers import with_interval
+from semcon.report.reading import readings
+from semcon.run_record import RunRecord
 from semcon.transferring.target import Target
 
 SIDE, N = 8, 120
@@ -160,3 +170,107 @@ def test_two_networks_are_compared_on_the_same_judged_images(tmp_path: Any) -> N
     compared = semcon.compare(tmp_path / "one", tmp_path / "two")
     assert compared.evaluation == "transfer"
     assert {(one.perturbation, one.difference) for one in compared.differences} == {("knn", 0.0), ("linear_probe", 0.0)}
+
+
+class Blurred(nn.Module):
+    """Features of a class lie about its direction with much noise, so that few shots depend on which they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x[:, :, 0, 0] + 0.02 * x.mean((2, 3)))
+
+
+def test_few_shots_have_intervals_over_draws_above_images_in_json_report_and_sentence(tmp_path: Any) -> None:
+    """Oracle: Student's t over the rows' accuracies by draw, in quadrature with the interval over images alone."""
+    record = audit(Blurred(), target(), budget="standard", out=tmp_path / "run")
+    (one,) = record.evaluations
+    table = RunRecord.load(tmp_path / "run").of("transfer").samples
+    told = {e.severity: e for e in one.estimates if e.perturbation == "few_shot" and e.subset == "all"}
+    assert len(told) == sum(e.perturbation == "few_shot" and e.subset == "all" for e in one.estimates) > 1
+    for severity, e in told.items():
+        rows = table.joined().filter(pl.col("perturbation") == "few_shot", pl.col("severity") == severity)
+        each = [float((of["prediction"] == of["label"]).mean()) for _, of in rows.group_by("draw")]
+        assert e.mean == pytest.approx(np.mean(each), abs=1e-6)
+        reach = stats.t.ppf(0.975, len(each) - 1) * np.std(each, ddof=1) / len(each) ** 0.5
+        (images,) = [f for f in summarise(table) if f.key[:2] == e.key[:2] and f.key[5:7] == ("accuracy", "all")]
+        assert e.mean - e.low == pytest.approx(np.hypot(images.mean - images.low, reach))
+        assert e.high == pytest.approx(min(1.0, e.mean + np.hypot(images.high - images.mean, reach)))
+        assert with_interval(e.mean, e.low, e.high) in one.verdict[0]
+        assert with_interval(e.mean, e.low, e.high) in str(evaluation_parts(readings([(record, tmp_path)]))[0].tables)
+    classes = [e for e in one.estimates if e.perturbation == "few_shot" and e.subset.startswith("class:")]
+    assert classes
+    assert not [e for e in one.estimates if e.subset == "correct"]
+
+
+def test_an_interval_over_draws_covers_what_other_draws_say() -> None:
+    """One judged set of 1000 images; the mean of five draws moves with them, and images say nothing of that.
+
+    Control: without the draws' part the interval covers far less often than 95 %.
+    """
+    generator, images = np.random.default_rng(0), 1000
+    covered = {"both": 0, "images": 0}
+    for _ in range(300):
+        each = 0.5 + 0.05 * generator.standard_normal(5)  # accuracy of a draw, about its expectation of one half
+        half = 1.96 * (0.25 / images / 5) ** 0.5
+        plain = Estimate(
+            perturbation="few_shot", severity=1.0, draws="random", representation=None, distance=None,
+            quantity="accuracy", subset="all", statistic="mean", mean=float(each.mean()),
+            low=float(each.mean() - half), high=float(each.mean() + half), samples=images,
+        )  # fmt: skip
+        for name, one in (("both", over_draws(plain, each)), ("images", plain)):
+            covered[name] += one.low <= 0.5 <= one.high
+    assert covered["both"] > 0.93 * 300
+    assert covered["images"] < 0.7 * 300
+
+
+def test_differences_of_few_shots_are_over_draws_too(tmp_path: Any) -> None:
+    """Oracle: Student's t over the differences by draw, in quadrature with the paired interval over images."""
+    for name, model in (("one", Blurred()), ("two", Network())):
+        audit(model, target(), out=tmp_path / name, budget="standard")
+    compared = semcon.compare(tmp_path / "one", tmp_path / "two")
+    tables = [RunRecord.load(tmp_path / name).of("transfer").samples.joined() for name in ("one", "two")]
+
+    def reach(by_draw: list[np.ndarray]) -> float:
+        moved = by_draw[1] - by_draw[0]
+        return stats.t.ppf(0.975, len(moved) - 1) * moved.std(ddof=1) / len(moved) ** 0.5
+
+    cells: list[list[np.ndarray]] = [[], []]
+    for one in compared.differences:
+        if one.subset != "all" or one.quantity != "accuracy":
+            continue
+        for table, found in zip(tables, cells, strict=True):
+            rows = table.filter(pl.col("perturbation") == one.perturbation, pl.col("severity") == one.severity)
+            right = rows.group_by("draw").agg((pl.col("prediction") == pl.col("label")).mean().alias("right"))
+            found.append(right.sort("draw")["right"].to_numpy())
+        if one.perturbation == "few_shot":
+            assert one.high - one.low > 2 * reach([own[-1] for own in cells])
+            assert one.p >= 0
+            assert "draws" in one.test
+    (overall,) = [one for one in compared.overall if one.quantity == "accuracy"]
+    whole = [np.mean(np.broadcast_arrays(*own), axis=0) for own in cells]
+    assert overall.high - overall.low > 2 * reach(whole)
+
+
+def test_the_sentence_and_the_table_say_what_was_learned_from_what(tmp_path: Any) -> None:
+    record = audit(Network(), target(), budget="standard")
+    (sentence,) = record.evaluations[0].verdict
+    assert "images of the target arrays in 3 classes" in sentence
+    assert "few-shot with 1 image of each class " in sentence
+    (table,) = evaluation_parts(readings([(record, tmp_path)]))[0].tables
+    assert table.header == ("learned", "accuracy")
+    names = [name for name, _ in table.rows]
+    assert names[0].startswith("nearest neighbours, all images (")
+    assert "few-shot, 5 images of each class" in names
+
+
+def test_a_target_is_shown_by_the_end_of_its_path() -> None:
+    """`test` alone, the name of so many files, says nothing."""
+    one = Target.of(target())
+    for source, shown in (
+        ("parquet:/data/cifar100/test.parquet", "parquet:cifar100/test.parquet"),
+        ("folder:others", "folder:others"), ("arrays", "arrays"),
+    ):  # fmt: skip
+        assert replace(one, source=source).shown == shown

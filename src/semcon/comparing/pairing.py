@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcon.comparing.corruption_error import relative_errors
+from semcon.comparing.shared_draws import SharedDraws
 from semcon.comparing.sides import Side, gauges, output_names, perturbations
 from semcon.core.bootstrap import percentiles
 from semcon.core.difference import OVERALL, Difference
@@ -94,6 +95,9 @@ def paired(first: Side, second: Side, told: Set[Key] = frozenset()) -> Paired:
     if first.first.evaluation == "corruption" and all(kept):
         runs = [Figures.concat(own) for own in kept]
         overall = (*relative_errors(runs[: len(one)], runs[len(one) :]), *overall)
+    if first.first.evaluation == "transfer":
+        draws = SharedDraws(one, two, "transfer")
+        return Paired(*map(draws.over, (found, profile, overall)))
     return Paired(tuple(found), profile, overall)
 
 

@@ -20,7 +20,7 @@ OF_IMAGES: Schema = {"input_curvature": pl.Float32, "groups": pl.String}
 OF_ROWS: Schema = {
     "lipschitz": pl.Float32, "logits.straightness": pl.Float32, "logits.path_curvature": pl.Float32,
     "pixels.straightness": pl.Float32, "pixels.path_curvature": pl.Float32,
-    "donor": pl.Int32,
+    "donor": pl.Int32, "donor_position": pl.Int64,
 }  # fmt: skip
 """Columns of rows that only some evaluations have; besides those, of explanations, `core.explained.OF_COPIES`."""
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import ClassVar, Self
 
+import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from semcon.core.errors import SemconError
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting
+from semcon.grouping.donors import Followed, Pool, followed
 from semcon.grouping.factors import FACTORS, Factor
 from semcon.keyed import Keys
 from semcon.loading import Batch
@@ -27,24 +28,9 @@ from semcon.progress import Progress
 from semcon.report.numbers import interval, number
 from semcon.subject import Subject
 
-PER_CLASS, MOST = 12, 600  # donors
+MOST, ROOM = 2400, 2**29  # donors, as far as their pixels take no more than half a gigabyte
 FLOOR = 0.05  # how often predictions must follow before a property is named
 QUANTITY = "follows"
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Donors by class: `x` (N, 3, H, W), `masks` (N, 1, H, W) or None, `ids` (N,), `classes` (N,)."""
-
-    x: Tensor
-    masks: Tensor | None
-    ids: Tensor
-    classes: Tensor
-
-    @property
-    def names(self) -> list[int]:
-        """The classes that there are."""
-        return sorted(set(self.classes.tolist()))
 
 
 @dataclass(frozen=True)
@@ -53,8 +39,11 @@ class BiasSearch(Evaluation):
 
     `donors`: how many classes each image takes it from. `follows`: how much more often a copy is predicted to be of the
     class that the property came from than where it came from another class: 0 where predictions do not care whose it
-    is, 1 where it alone decides. Classes are the labels; without labels, what is predicted.
+    is, 1 where it alone decides. Classes are the labels; without labels, what is predicted. Images share donors, so
+    intervals are clustered by both.
     """
+
+    version: ClassVar[int] = 2
 
     question: ClassVar[str] = "Told nothing of the data: which property of the image do predictions follow?"
 
@@ -94,7 +83,7 @@ class BiasSearch(Evaluation):
         if len(pool.names) < 2:
             raise SemconError(
                 "the bias search needs images of two classes at least, to see what predictions follow from one to the "
-                f"other: all are of class {pool.names[0]}"
+                f"other: all are of class {int(pool.names[0])}"
             )
         total = self.passes(subject)
 
@@ -105,55 +94,47 @@ class BiasSearch(Evaluation):
         with progress.task("bias search", total=total * len(index.ids), done=total * len(skip)):
             keep_often(parts, keep)
 
-    def _pool(self, subject: Subject, index: Index, read: Reader) -> _Pool:
-        """Some images of each class, those of the smallest keyed hash."""
+    def _pool(self, subject: Subject, index: Index, read: Reader) -> Pool:
+        """Different images, as many of each class: those of the smallest keyed hash."""
         rank = Keys(index.ids, self.seed, 0, "bias_search").bits("donor")
         order = rank.argsort(stable=True)
+        different = np.unique(index.ids[order].numpy(), return_index=True)[1]
+        order = order[torch.from_numpy(np.sort(different))]
+        most = max(2, min(MOST, ROOM // (12 * subject.canvas.height * subject.canvas.width)))
         if index.labelled:
-            labels, each = index.labels[order], max(2, min(PER_CLASS, MOST // len(index.labels.unique())))
+            labels, each = index.labels[order], max(2, most // len(index.labels.unique()))
             rows = torch.cat([order[labels == label][:each] for label in labels.unique()])
         else:
-            rows = order[:MOST]
+            rows = order[:most]
         found = Batch.concat(list(read(sorted(rows.tolist()))))
         classes = found.labels
         if not index.labelled:
             with torch.no_grad():
                 parts = [subject(part.x.to(subject.device)).argmax(1).cpu() for part in found.split(64)]
             classes = torch.cat(parts)
-        return _Pool(found.x, found.masks, found.ids, classes)
+        return Pool.of(found, classes)
 
     @torch.no_grad()
-    def _measured(self, subject: Subject, pool: _Pool, batch: Batch, progress: Progress) -> SampleTable:
+    def _measured(self, subject: Subject, pool: Pool, batch: Batch, progress: Progress) -> SampleTable:
         x = batch.x.to(subject.device)
         masks = None if batch.masks is None else batch.masks.to(x.device)
         probabilities = subject(x).softmax(1)
         confidence, prediction = probabilities.max(1)
         progress.advance(len(x))
-        rows = RowWriter((), batch, ("donor",))
-        chosen, classes = self._chosen(pool, batch.ids, prediction.cpu())
+        rows = RowWriter((), batch, ("donor", "donor_position"))
+        chosen = pool.chosen(batch.ids, prediction.cpu(), self.donors, self.seed)
         for slot in range(chosen.shape[1]):
-            donor = pool.x[chosen[:, slot]].to(x.device)
-            theirs = None if pool.masks is None else pool.masks[chosen[:, slot]].to(x.device)
+            own = chosen[:, slot]
+            donor = pool.images.x[own].to(x.device)
+            theirs = None if pool.images.masks is None else pool.images.masks[own].to(x.device)
+            whose = torch.stack((pool.classes[own], pool.images.positions[own])).to(donor)
             for factor in self._factors:
                 scores = subject(factor.transplant(x, donor, masks, theirs)).softmax(1)
                 kept = scores.gather(1, prediction[:, None]).squeeze(1)
-                values = torch.stack((scores.argmax(1).float(), kept, classes[:, slot].to(kept)))
+                values = torch.stack((scores.argmax(1).float(), kept, *whose))
                 rows.add(factor.name, 1.0, "random", slot, None, values)
                 progress.advance(len(x))
         return SampleTable(image_frame(batch, prediction, confidence, {}), rows.frame(), ())
-
-    def _chosen(self, pool: _Pool, ids: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the pool and their classes, (B, donors): first of the predicted class, then of others, all keyed."""
-        names = torch.tensor(pool.names)
-        slots = min(self.donors, len(names))
-        keys = Keys(ids, self.seed, 0, "bias_search")
-        rank = keys.uniform("class", (len(names),))
-        rank[names[None] == prediction[:, None]] = -1.0
-        classes = names[rank.argsort(dim=1)[:, :slots]]
-        turn = keys.uniform("which", (slots, len(pool.ids)))
-        wrong = (pool.classes[None, None] != classes[:, :, None]) | (pool.ids[None, None] == ids[:, None, None])
-        rows = turn.masked_fill(wrong, 2.0).argmin(dim=2)
-        return rows, pool.classes[rows]  # a class that has no other image gives way to whose row is there
 
     def tells(self, estimate: Estimate, table: SampleTable) -> bool:
         """How often copies flip is told beside what they follow."""
@@ -188,42 +169,31 @@ class BiasSearch(Evaluation):
                           findings=tuple(findings), estimates=tuple(found))  # fmt: skip
 
     def _scores(self, table: SampleTable) -> Iterator[Estimate]:
-        reach = NormalDist().inv_cdf(1 - 0.025 / len(self.factors))  # Bonferroni over the properties
+        tail = 0.025 / len(self.factors)  # Bonferroni over the properties
         for factor in self._factors:
-            rows = table.joined().filter(pl.col("perturbation") == factor.name)
+            rows = table.joined().filter(pl.col("perturbation") == factor.name).sort("position", "draw")
             per_image = rows.group_by("position", maintain_order=True).agg(
-                pl.col("sample").first(), pl.col("clean_prediction").first(), "prediction", "donor"
+                pl.col("sample", "clean_prediction").first(), "prediction", "donor", "donor_position"
             )
-            scores = per_image.select(
-                "sample",
-                score=pl.struct("clean_prediction", "prediction", "donor").map_elements(
-                    _score, return_dtype=pl.Float64
-                ),
-            ).drop_nulls()
-            means = scores.group_by("sample").agg(pl.col("score").mean())["score"]
-            mean = None if not len(means) else float(means.mean() or 0)  # pyright: ignore[reportArgumentType]
-            error = None if len(means) < 2 else float(means.std() or 0) / len(means) ** 0.5  # pyright: ignore[reportArgumentType]
-            least = reach**2 / (len(means) + reach**2)  # where all agree, others may not
-            half = None if error is None else max(reach * error, least if error == 0 else 0.0)
+            columns = per_image.unique("sample", keep="first", maintain_order=True)
+            found = followed(*(
+                np.array(columns[name].to_list(), np.int64)
+                for name in ("clean_prediction", "prediction", "donor", "donor_position")
+            ))  # fmt: skip
+            low, high = (None, None) if found is None else _bounds(found, tail)
             yield Estimate(
                 perturbation=factor.name, severity=1.0, draws="random", representation=None, distance=None,
-                quantity=QUANTITY, subset="all", statistic="mean", mean=mean,
-                low=None if mean is None or half is None else max(-1.0, mean - half),
-                high=None if mean is None or half is None else min(1.0, mean + half), samples=len(means),
-                reason=None if mean is not None else "no copy of an image from another class",
+                quantity=QUANTITY, subset="all", statistic="mean", mean=found and found.mean, low=low, high=high,
+                samples=found.images if found else 0,
+                reason=None if found is not None else "no copy of an image from another class",
             )  # fmt: skip
 
 
-def _score(one: dict[str, list[int] | int]) -> float | None:
-    """Of one image, over donors of other classes: whether the copy of each is predicted to be of its class, less how
-    often those of the other donors are.
-    """
-    own, predicted, donors = one["clean_prediction"], one["prediction"], one["donor"]
-    assert isinstance(predicted, list)
-    assert isinstance(donors, list)
-    found = [
-        (said == donor) - sum(other == donor for j, other in enumerate(predicted) if j != k) / (len(donors) - 1)
-        for k, (said, donor) in enumerate(zip(predicted, donors, strict=True))
-        if donor != own and len(donors) > 1
-    ]
-    return sum(found) / len(found) if found else None
+def _bounds(found: Followed, tail: float) -> tuple[float | None, float | None]:
+    """Student's interval over the fewer of images and donors; where all agree, others may not."""
+    count = min(found.images, found.donors)
+    if count < 2:
+        return None, None
+    reach = float(special.stdtrit(count - 1, 1 - tail))
+    half = reach * found.error if found.error > 0 else reach**2 / (count + reach**2)
+    return max(-1.0, found.mean - half), min(1.0, found.mean + half)

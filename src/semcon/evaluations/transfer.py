@@ -15,6 +15,7 @@ from semcon.core.errors import MissingPackageError, SemconError
 from semcon.core.intervals import wilson
 from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, PerturbationRecord
+from semcon.core.shared_draws import accuracy_by_draw, over_draws
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting
@@ -178,42 +179,52 @@ class Transfer(Evaluation):
         return self.target.classes
 
     def tells(self, estimate: Estimate, table: SampleTable) -> bool:
-        """There is no untouched copy that anything could flip from."""
-        return estimate.quantity == "accuracy" and estimate.perturbation is not None
+        """Accuracy alone, and nothing of the images of the commonest class; few shots are told in the conclusion."""
+        return _told(estimate) and estimate.perturbation != "few_shot"
 
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
-        """Accuracy in words, beside that of guessing the commonest class."""
-        summary = Summary(table, self.seed, only=(), subsets="all")
-        found = {
-            (one.perturbation, one.severity): one
+        """Accuracy in words, beside that of guessing the commonest class.
+
+        Few shots depend on which they are, alike for all images that are judged: their intervals are over draws above
+        images (`core.shared_draws`).
+        """
+        summary = Summary(table, self.seed, class_names=self.target.classes, only=())
+        by_draw = accuracy_by_draw(summary)
+        every = [
+            over_draws(one, by_draw[one.perturbation, one.severity, one.subset])
             for name in summary.names
             for figures in summary.cells(name)
             for one in to_estimates(figures)
-            if one.quantity == "accuracy" and one.draws == "random"
-        }
+            if _told(one)
+        ]
+        found = {(one.perturbation, one.severity): one for one in every if one.subset == "all"}
         target, count = self.target, self._mean_count
-        learned = f"{counted(len(target.train), 'image')} of {target.name} in {len(target.classes)} classes"
         told = [
             f"nearest neighbours {_text(found['knn', count])}",
             f"a linear probe {_text(found['linear_probe', count])}",
         ]
-        told += [f"{shots} a class {_text(found['few_shot', float(shots)])}" for shots in self.shots]
+        told += [
+            f"few-shot with {counted(shots, 'image')} of each class {_text(found['few_shot', float(shots)])}"
+            for shots in self.shots
+        ]
         if self.steps:
             told.append(f"fine-tuning {_text(found['fine_tuning', count])}")
         chance = float((table.images["label"] == table.images["prediction"]).mean() or 0)  # pyright: ignore[reportArgumentType]
         low, high = wilson(chance, float(len(table.images)))
         sentence = (
-            f"Learning from {learned}, judged by {len(target.test)} others: accuracy is {'; '.join(told)}. The "
+            f"Learning from {counted(len(target.train), 'image')} of the target {target.shown} in "
+            f"{len(target.classes)} classes, judged by {len(target.test)} others: accuracy is {'; '.join(told)}. The "
             f"commonest class alone has {number(chance)} {interval(float(low), float(high), chance)}."
         )
-        return Conclusion((sentence,), findings=tuple(self._findings()))
+        few = tuple(one for one in every if one.perturbation == "few_shot")
+        return Conclusion((sentence,), findings=tuple(self._findings()), estimates=few)
 
     def _findings(self) -> Iterator[Finding]:
         if self.left_out:
             least, name = int(self.target.counts.min()), self.target.classes[int(self.target.counts.argmin())]
             yield Finding(
                 code="transfer-few-images", severity="note",
-                message=f"the class {name} of {self.target.name} has {counted(least, 'image')} to learn from: "
+                message=f"the class {name} of {self.target.shown} has {counted(least, 'image')} to learn from: "
                 f"{', '.join(map(str, self.left_out))} a class are left out",
                 remedy="give more images to learn from, or smaller --shots",
             )  # fmt: skip
@@ -234,6 +245,11 @@ def _row(name: str, severity: float, draw: int, method: str | None, guess: Guess
         perturbation=pl.lit(name), severity=pl.lit(severity), draws=pl.lit("random"), draw=pl.lit(draw),
         method=pl.lit(method, dtype=pl.String),
     )  # fmt: skip
+
+
+def _told(one: Estimate) -> bool:
+    """There is no untouched copy that anything could flip from, nor one that is right."""
+    return one.quantity == "accuracy" and one.perturbation is not None and one.subset != "correct"
 
 
 def _text(one: Estimate) -> str:

@@ -16,6 +16,7 @@ from semcon.report.listening import listening_figure
 from semcon.report.map_picture import common_scale, map_picture
 from semcon.report.numbers import plain, with_interval, words
 from semcon.report.reading import QUANTITIES, Reading
+from semcon.report.transfers import transfer_tables
 
 _TITLES = {
     "corruption": "Common corruptions", "adversarial": "Adversarial examples", "frequency": "Which frequencies it uses",
@@ -211,6 +212,7 @@ _TABLES: dict[str, Callable[[Sequence[Reading]], list[Figures]]] = {
     "group_gap": lambda looks: [Figures(*one) for one in group_tables(looks)],
     "bias_search": lambda looks: [Figures(*one) for one in follow_tables(looks)],
     "axis_meaning": lambda looks: [Figures(*one) for one in axis_tables(looks)],
+    "transfer": lambda looks: [Figures(*one) for one in transfer_tables(looks)],
     "explanation_stability": lambda looks: [Figures(*one) for one in stability_tables(looks)],
     "explanation_faithfulness": lambda looks: [Figures(*one) for one in faithfulness_tables(looks)],
     "explanation_focus": lambda looks: [Figures(*one) for one in focus_tables(looks)],

@@ -74,6 +74,12 @@ class Target:
         return torch.bincount(self.train.labels, minlength=len(self.classes))
 
     @property
+    def shown(self) -> str:
+        """Its source for people, of a path the last two parts: a file is often called no more than `test`."""
+        kind, colon, path = self.source.partition(":")
+        return kind + colon + "/".join(path.partition(",")[0].split("/")[-2:])
+
+    @property
     def fingerprint(self) -> str:
         """A hash of both parts."""
         return f"{self.train.scan.fingerprint} {self.test.scan.fingerprint}"
