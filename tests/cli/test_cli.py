@@ -730,7 +730,7 @@ def test_attacks_at_the_sizes_that_were_asked_for(place, run, tmp_path):
     ("continuity,shortcut", "brightness critical_severity < 0.1", "no critical severities"),
     ("corruption", "fog flip_probability > 0", "told along sequences of frames: none"),
     ("smoothness", "brightness critical_severity < 0.1", "no critical severities"),
-    ("axis_meaning", "hue accuracy < 0.1", "under hue it has factor_lift, factor_changed"),
+    ("axis_meaning", "hue accuracy < 0.1", "under hue it has factor_lift, factor_changed, factor_fall"),
     ("adversarial", "pgd_linf worst accuracy < 0", None), ("shortcut", "brightness flip > 0.5", "unknown perturbation"),
 ])  # fmt: skip
 def test_rules_on_what_no_evaluation_measures_are_refused_beforehand(place, run, tmp_path, evaluations, rule, told):

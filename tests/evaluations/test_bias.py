@@ -300,6 +300,8 @@ def test_a_reference_judges_geometry_in_the_place_of_neighbours() -> None:
         told = {e.quantity: e.mean for e in record.evaluations[0].estimates if e.perturbation == "horizontal_flip"}
         assert told["factor_lift"] == pytest.approx(2 / 3)
         assert told["factor_changed"] == pytest.approx(changed)
+        assert told["factor_fall"] == pytest.approx(changed)
+        assert ("None of these" in record.evaluations[0].verdict[1]) is (record is by_colour and not record.findings)
     (message,) = [f.message for f in by_half.findings if f.message.startswith("horizontal flip")]
     assert "the reference ByHalf has accuracy 1" in message
     assert not [f.message for f in by_colour.findings if f.message.startswith("horizontal flip")]

@@ -34,7 +34,8 @@ class FewImages(Check):
             wanted = max(wanted, math.ceil(count * (middle / 0.5) ** 2))
             reasons.append(f"half of the flip rates are known no better than to {middle:.0%} of themselves")
         others = evidence.table.images["others"].drop_nulls()
-        if len(others) and int(others.max() or 0) < 20:  # pyright: ignore[reportArgumentType]
+        nearness = any(estimate.quantity == "any_nearer_20" for estimate in evidence.estimates)
+        if nearness and len(others) and int(others.max() or 0) < 20:  # pyright: ignore[reportArgumentType]
             reasons.append(f"no class has 20 other images (at most {others.max()}), so any_nearer_20 is undefined")
             wanted = max(wanted, 21 * evidence.table.images["label"].n_unique())
         if not reasons:

@@ -16,7 +16,7 @@ UNTOUCHED = ("accuracy", "gradient_norm", "input_curvature", *GAPS, *RELATIVE, *
 """Told without a perturbation."""
 QUANTITIES = tuple(sorted({
     *UNTOUCHED, *OF_COPIES, FLIP_PROBABILITY, "accuracy_kept", "any_nearer_20", "change", "confidence_drop",
-    "critical_severity", "discontinuity", "factor_changed", "factor_lift", "flip", "follows", "lipschitz",
-    "local_lipschitz", "path_curvature", "relative_change", "straightness", "within_class_change",
+    "critical_severity", "discontinuity", "factor_changed", "factor_fall", "factor_lift", "flip", "follows",
+    "lipschitz", "local_lipschitz", "path_curvature", "relative_change", "straightness", "within_class_change",
 }))  # fmt: skip
 """All of them."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from semcon.core.errors import SemconError
-from semcon.core.intervals import wilson
+from semcon.core.intervals import Z, wilson
 from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import load
@@ -35,17 +35,17 @@ from semcon.subject import Subject
 RUNG = 3  # of each ladder
 MOST = 4000  # images: neighbours are looked for among all of them
 CHANGED, FALL = 0.1, 0.1  # share of its right answers, and accuracy, that it loses where an axis is warned of
-LIFT, TURNED = "factor_lift", "factor_changed"
+LIFT, TURNED, FALLEN = "factor_lift", "factor_changed", "factor_fall"
 
 
 @dataclass(frozen=True)
 class AxisMeaning(Evaluation):
     """For every perturbation a classifier that sees only what it changes, learned on these images in five folds.
 
-    Its accuracy above that of the commonest class (`factor_lift`), and how often a copy changes an answer that was
-    right (`factor_changed`). Mere correlation is everywhere, and answers that rest on little change easily: an axis is
-    warned of only where the accuracy is above that of the commonest class with its interval, more than 10 % of the
-    right answers change, and the copies cost the classifier 10 points of accuracy.
+    Its accuracy above that of the commonest class (`factor_lift`), how often a copy changes an answer that was right
+    (`factor_changed`), and what copies cost it in accuracy (`factor_fall`). Mere correlation is everywhere, and answers
+    that rest on little change easily: an axis is warned of only where the accuracy is above that of the commonest class
+    with its interval, more than 10 % of the right answers change, and the copies cost the classifier 10 points.
     `axes`: (perturbation, severity). `reference`: a network of the user's choice that answers in the classifier's place
     where geometry changes, having learned elsewhere. The model is not asked, but for the table of images.
     """
@@ -110,7 +110,7 @@ class AxisMeaning(Evaluation):
 
     def measured(self) -> Measured:
         """Its own figures alone."""
-        return replace(super().measured(), quantities=(LIFT, TURNED))
+        return replace(super().measured(), quantities=(LIFT, TURNED, FALLEN))
 
     def run(
         self, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress
@@ -165,23 +165,24 @@ class AxisMeaning(Evaluation):
 
     def conclude(self, subject: Subject, table: SampleTable, probe: Batch) -> Conclusion:
         """Lift and changes of every axis; those that carry meaning."""
-        estimates, findings = list[Estimate](), list[Finding]()
+        estimates, findings, meant = list[Estimate](), list[Finding](), list[str]()
         most = float(table.images["label"].value_counts()["count"].max() or 0) / len(table.images)  # pyright: ignore[reportArgumentType]
         for name, severity in self.axes:
-            accuracy, changed = _axis(table, name)
+            accuracy, changed, fall = _axis(table, name)
             lift = [None if value is None else value - most for value in accuracy]
             estimates += [_estimate(name, severity, LIFT, lift, len(table.images)),
-                          _estimate(name, severity, TURNED, changed[:3], int(changed[3] or 0))]  # fmt: skip
-            fall = (accuracy[0] or 0) - (accuracy[3] or 0)
+                          _estimate(name, severity, TURNED, changed[:3], int(changed[3] or 0)),
+                          _estimate(name, severity, FALLEN, fall, len(table.images))]  # fmt: skip
             above, turned = accuracy[1] is not None and accuracy[1] > most, (changed[0] or 0) > CHANGED
-            if above and turned and fall > FALL:
+            if above and turned and (fall[0] or 0) > FALL:
+                meant.append(name)
                 findings.append(Finding(
                     code="axis-carries-meaning", severity="warning",
                     message=f"{words(name)} may change what these images mean: {self._who(name)} has accuracy "
                     f"{number(accuracy[0])} "
                     f"{interval(accuracy[1], accuracy[2], accuracy[0])}, the commonest class {number(most)}; at "
                     f"{severity:g} it changes its answer for {percent(changed[0])} of the images that it gets right, "
-                    f"and its accuracy falls to {number(accuracy[3])}",
+                    f"and its accuracy falls to {number((accuracy[0] or 0) - (fall[0] or 0))}",
                     remedy="read what moves along this axis as sensitivity, not as a fault, or use smaller severities",
                 ))  # fmt: skip
         ranked = sorted((one for one in estimates if one.quantity == LIFT), key=lambda one: -(one.mean or 0))[:3]
@@ -190,7 +191,11 @@ class AxisMeaning(Evaluation):
             for name, one in ((one.perturbation or "", one) for one in ranked)
         )
         sentence = f"What these data tell of their classes by one property alone, above the commonest class: {told}."
-        return Conclusion((sentence,), findings=tuple(findings), estimates=tuple(estimates))
+        warned = ", ".join(words(name) for name, _ in self.axes if name in meant)
+        said = f"These may change what the images mean: {warned}." if warned else (
+            "None of these perturbations is seen to change what the images mean."
+        )  # fmt: skip
+        return Conclusion((sentence, said), findings=tuple(findings), estimates=tuple(estimates))
 
     def _who(self, name: str) -> str:
         seen, _ = self._seen(name)
@@ -224,9 +229,9 @@ def _rows(images: pl.DataFrame, trial: Trial, who: str, said: tuple[np.ndarray, 
     ])  # fmt: skip
 
 
-def _axis(table: SampleTable, name: str) -> tuple[list[float | None], list[float | None]]:
-    """Accuracy with its interval, and that of the copies; of the right answers the share that changes, with its
-    interval, and how many are right.
+def _axis(table: SampleTable, name: str) -> tuple[list[float | None], list[float | None], list[float | None]]:
+    """Accuracy with its interval; of the right answers the share that changes, with its interval, and how many are
+    right; how much accuracy the copies cost, with its paired interval.
     """
     rows = table.joined().filter(pl.col("perturbation") == name).sort("position", "severity")
     pairs = rows.group_by("position", maintain_order=True).agg(
@@ -236,8 +241,11 @@ def _axis(table: SampleTable, name: str) -> tuple[list[float | None], list[float
     right = pairs.filter(pl.col("own") == pl.col("label"))
     accuracy = _rate(len(right), len(pairs), pairs["sample"].n_unique())
     changed = _rate(right.filter(pl.col("moved") != pl.col("own")).height, len(right), right["sample"].n_unique())
-    kept = pairs.filter(pl.col("moved") == pl.col("label")).height / max(1, len(pairs))
-    return [*accuracy, kept], [*changed, float(len(right))]
+    own, moved = ((pl.col(answer) == pl.col("label")).cast(pl.Int8) for answer in ("own", "moved"))
+    losses = pairs.select("sample", loss=own - moved)
+    each = losses.group_by("sample").agg(pl.col("loss").mean())["loss"].to_numpy()
+    mean, half = float(losses["loss"].to_numpy().mean()), Z * float(each.std(ddof=1)) / len(each) ** 0.5
+    return accuracy, [*changed, float(len(right))], [mean, max(-1.0, mean - half), min(1.0, mean + half)]
 
 
 def _rate(events: int, of: int, different: int) -> list[float | None]:

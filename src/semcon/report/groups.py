@@ -70,14 +70,15 @@ def follow_tables(looks: Sequence[Reading]) -> list[Table]:
 
 def axis_tables(looks: Sequence[Reading]) -> list[Table]:
     """What a classifier by one property alone knows, and how much of it the perturbation changes."""
-    lift, changed = ([_of(look, quantity) for look in looks] for quantity in ("factor_lift", "factor_changed"))
+    asked = ("factor_lift", "factor_changed", "factor_fall")
+    lift, changed, fall = ([_of(look, quantity) for look in looks] for quantity in asked)
     names = _ordered(lift)
     rows = tuple(
         (f"{words(name)} at {plain(severity or 0)}",
-         tuple(tuple(_text(own.get((name, severity))) for own in each) for each in (lift, changed)))
+         tuple(tuple(_text(own.get((name, severity))) for own in each) for each in (lift, changed, fall)))
         for name, severity in names
     )  # fmt: skip
-    header = ("", "accuracy above the commonest class", "right answers that copies change")
+    header = ("", "accuracy above the commonest class", "right answers that copies change", "accuracy that copies cost")
     return [("a classifier that sees only what the perturbation changes", header, rows)]
 
 

@@ -207,6 +207,36 @@ MEANINGS = (
         "Entropy of the map's absolute values as shares of their sum, over its maximum: 1 where all are equal.",
         "As with the Gini index.",
     ),
+    Meaning(
+        "accuracy_gap",
+        "Between the best and the worst group of an attribute, of those with 30 images or more; the interval is "
+        "Bonferroni's over all pairs of groups, for the figures chose the pair.",
+        "Groups that lack classes, or have harder images, differ for that reason too.",
+    ),
+    Meaning(
+        "follows",
+        "Copies take one property of another image and nothing else: how much more often they are predicted to be of "
+        "that image's class than where the property came from a third class. 0: whose it is makes no difference; 1: it "
+        "alone decides.",
+        "Properties go together: yellow is bright. It finds shortcuts that the given images have, and no others.",
+    ),
+    Meaning(
+        "factor_lift",
+        "The accuracy of a classifier that sees only what a perturbation changes (mean hue, brightness, sharpness; for "
+        "geometry the small grey image, or a model of the user's), above that of the commonest class.",
+        "Mere correlation is everywhere: a lift alone says nothing against a perturbation.",
+    ),
+    Meaning(
+        "factor_changed",
+        "Of the images that this classifier gets right, how many it answers otherwise once they are perturbed.",
+        "A weak classifier changes its answers easily.",
+    ),
+    Meaning(
+        "factor_fall",
+        "How much of its accuracy this classifier loses on the perturbed copies. An axis is warned of where the lift's "
+        "interval is above 0, more than 10 % of the right answers change and more than 10 points are lost.",
+        "Copies that look like no image lower it too, whatever they mean.",
+    ),
 )
 RANDOM_AND_WORST, INTERVALS, PROFILE, TESTS = "Random and worst", "Intervals", "Profile", "Better, worse and p"
 READING = (

@@ -45,6 +45,13 @@ QUANTITIES = {
     "mask_iou": "IoU with the object",
     "gini": "Gini index",
     "entropy": "entropy",
+    "follows": "predictions follow it",
+    "factor_lift": "accuracy above the commonest class",
+    "factor_changed": "right answers that copies change",
+    "factor_fall": "accuracy that copies cost",
+    "accuracy_gap": "gap in accuracy",
+    "flip_gap": "gap in flips",
+    "relative_change_gap": "gap in relative change",
 }
 FAMILIES = {
     "photometric": "photometric",
