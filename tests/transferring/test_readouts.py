@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from semcon.transferring.features import pooled
 from semcon.transferring.readouts import class_means, few, linear_probe, nearest_neighbours
 
 CLASSES, N, WIDTH = 4, 400, 16
@@ -84,3 +85,12 @@ def test_few_are_balanced_nested_and_keyed() -> None:
     back = torch.arange(59, -1, -1)
     turned = few(ids[back], labels[back], 5, 0, 0)
     assert {int(ids[back][row]) for row in turned} == {int(ids[row]) for row in five}
+
+
+def test_maps_are_pooled_over_their_places_wherever_the_channels_stand() -> None:
+    first = torch.rand(2, 64, 7, 9)
+    expected = first.mean((2, 3))
+    torch.testing.assert_close(pooled(first, 224, 288), expected)
+    torch.testing.assert_close(pooled(first.permute(0, 2, 3, 1), 224, 288), expected)
+    torch.testing.assert_close(pooled(first.flatten(2).mT, 224, 288), expected)
+    torch.testing.assert_close(pooled(expected, 224, 288), expected)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from semcon.attribution import as_grid
 from semcon.core.errors import SemconError
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting
@@ -57,7 +58,7 @@ def features(
         x = batch.x.to(subject.device)
         value = subject(x) if layer == LOGITS else subject.view(x, (layer,)).layers[layer]
         advance(len(x))
-        return pooled(value).float().cpu()
+        return pooled(value, *subject.size).float().cpu()
 
     found = torch.cat([part for batch in images.read(subject.canvas, batch_size) for part in fitting(batch, look)])
     if kept is not None:
@@ -65,10 +66,11 @@ def features(
     return found
 
 
-def pooled(value: Tensor) -> Tensor:
-    """(B, D), (B, D, H, W) or tokens (B, T, D) -> (B, D), the mean over places."""
+def pooled(value: Tensor, height: int, width: int) -> Tensor:
+    """(B, D), (B, D, h, w), (B, h, w, D) or tokens (B, T, D) -> (B, D), the mean over places of the canvas."""
     if value.dim() == 4:
-        return value.mean(dim=(2, 3))
+        grid = as_grid(value, height, width)
+        return (value if grid is None else grid).mean(dim=(2, 3))
     return value.mean(dim=1) if value.dim() == 3 else value.flatten(1)
 
 
