@@ -77,7 +77,7 @@ class Target:
     def shown(self) -> str:
         """Its source for people, of a path the last two parts: a file is often called no more than `test`."""
         kind, colon, path = self.source.partition(":")
-        return kind + colon + "/".join(path.partition(",")[0].split("/")[-2:])
+        return kind + colon + "/".join(path.partition(",")[0].split("/")[-2:]) if "/" in path else self.source
 
     @property
     def fingerprint(self) -> str:
