@@ -232,6 +232,8 @@ class Subject:
             source = probe[:1].clone().requires_grad_()
             try:
                 value = self(source).sum()
+                if not bool(value.isfinite()):
+                    return value.requires_grad  # what is wrong with it is told where images are looked at
                 return value.requires_grad and bool(torch.autograd.grad(value, source)[0].isfinite().all())
             except RuntimeError:
                 return False

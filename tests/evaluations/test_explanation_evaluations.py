@@ -263,3 +263,13 @@ def test_the_users_perturbations_are_tried() -> None:
                           explanations="gradient", perturbations=["hue:0.1", "rotation:5/10"]).record  # fmt: skip
     tried = {(one.name, one.severities) for one in record.evaluations[0].perturbations}
     assert tried == {("hue", (0.1,)), ("rotation", (5.0, 10.0))}
+
+
+def test_of_a_model_that_says_nan_that_is_told() -> None:
+    class Nan(Centre):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) / 0 * 0
+
+    for evaluate in ("continuity", "explanation_focus"):
+        with pytest.raises(SemconError, match="is NaN or infinite for 12 images"):
+            semcon.audit(Nan(), Masked(), mean=0.0, std=1.0, evaluate=evaluate)
