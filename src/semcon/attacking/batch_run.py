@@ -18,7 +18,8 @@ from semcon.attacking.square import Square
 from semcon.core.table import SampleTable
 from semcon.keyed import Keys
 from semcon.loading import Batch
-from semcon.measuring.row_writer import RowWriter, not_finite
+from semcon.measuring.image_rows import not_finite
+from semcon.measuring.row_writer import RowWriter
 from semcon.subject import Subject
 
 

@@ -14,7 +14,7 @@ from semcon.measuring.fitting import fitting, nothing
 from semcon.measuring.plan import Plan
 from semcon.measuring.projection import SIZE, Projection
 from semcon.measuring.references import References
-from semcon.measuring.row_writer import not_finite
+from semcon.measuring.image_rows import not_finite
 from semcon.subject import Subject
 
 

@@ -6,12 +6,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from semcon.core.errors import SemconError
 from semcon.core.record import GaugeInfo
 from semcon.core.table import SampleTable, of_rows
 from semcon.loading import Batch
-from semcon.measuring.image_rows import nullable
-from semcon.report.numbers import counted
+from semcon.measuring.image_rows import not_finite, nullable
 
 
 class RowWriter:
@@ -77,15 +75,3 @@ def in_schema(rows: pl.DataFrame, infos: tuple[GaugeInfo, ...], extras: tuple[st
     schema = SampleTable.row_schema(infos) | of_rows(extras)
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in rows.columns]
     return rows.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in schema.items())
-
-
-def not_finite(batch: Batch, bad: Tensor, representation: str, when: str) -> SemconError:
-    """The error that names the images of a batch for which a representation is not finite: (B,) bool."""
-    titles = [title for title, wrong in zip(batch.titles, bad.tolist(), strict=True) if wrong]
-    shown = ", ".join(titles[:5]) + (f" and {len(titles) - 5} more" if len(titles) > 5 else "")
-    what = "the model's output" if representation in ("logits", "probabilities") else f"the layer {representation!r}"
-    return SemconError(
-        f"{what} is NaN or infinite for {counted(len(titles), 'image')} {when}: {shown}. "
-        "Expected finite numbers; look at these images, the weights and the normalisation (--mean --std), "
-        "or choose other --layers."
-    )

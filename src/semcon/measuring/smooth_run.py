@@ -13,10 +13,10 @@ from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.eye import check_finite
 from semcon.measuring.fitting import nothing
-from semcon.measuring.image_rows import image_frame, nullable
+from semcon.measuring.image_rows import image_frame, not_finite, nullable
 from semcon.measuring.paths import path_curvature, straightness
 from semcon.measuring.plan import Trial
-from semcon.measuring.row_writer import RowWriter, not_finite
+from semcon.measuring.row_writer import RowWriter
 from semcon.measuring.slopes import Margin, centred, chord, steepest
 from semcon.search import SearchSettings
 from semcon.subject import Subject

@@ -17,6 +17,7 @@ from semcon.attribution import as_grid
 from semcon.core.errors import SemconError
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting
+from semcon.measuring.image_rows import not_finite
 from semcon.subject import Subject
 from semcon.transferring.target import Images
 from semcon.viewing import PENULTIMATE
@@ -58,7 +59,10 @@ def features(
         x = batch.x.to(subject.device)
         value = subject(x) if layer == LOGITS else subject.view(x, (layer,)).layers[layer]
         advance(len(x))
-        return pooled(value, *subject.size).float().cpu()
+        found = pooled(value, *subject.size).float().cpu()
+        if not bool(found.isfinite().all()):
+            raise not_finite(batch, ~found.isfinite().all(1), "logits" if layer == LOGITS else layer, "of the target")
+        return found
 
     found = torch.cat([part for batch in images.read(subject.canvas, batch_size) for part in fitting(batch, look)])
     if kept is not None:
