@@ -27,7 +27,8 @@ class Evidence:
     `probe`: at most 256 images on the canvas, labels as output indices, -1 without. `unlabelled`: how many images have
     no label. `median_size`: height and width of the images as they came. `skipped`: titles of unreadable images.
     `inert`: perturbations that change none of these images. `changing`: titles of images that were others when read
-    again. `worst`: whether worst cases were asked for. `batch_size`: images per pass.
+    again. `worst`: whether worst cases were asked for. `batch_size`: images per pass. `judged`: whether the run is
+    about these images; a transfer alone is about others.
     """
 
     subject: Subject
@@ -42,6 +43,7 @@ class Evidence:
     changing: tuple[str, ...]
     worst: bool
     batch_size: int
+    judged: bool = True
 
     @property
     def few(self) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 
 import semcon
 from semcon import gate
+from semcon.checks import FewImages
 from semcon.comparing import gate as difference_gate
 from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError
@@ -314,3 +315,15 @@ def test_a_reference_of_other_classes_and_one_that_nothing_asks_are_refused() ->
         audit(ByColour(), bars(), "bias_search", reference=ByHalf())
     with pytest.raises(SemconError, match="the reference: unknown model source 'no'"):
         audit(ByColour(), bars(), "axis_meaning", reference="no")
+
+
+def test_few_images_speaks_of_no_flips_that_are_a_classifiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of axis_meaning hold the answers of neighbours: rates of those are no flips of the model."""
+    seen: list[set[str]] = []
+    run = FewImages.run
+    monkeypatch.setattr(FewImages, "run", lambda self, evidence: seen.append(
+        {e.quantity for e in evidence.estimates}) or run(self, evidence))  # fmt: skip
+    audit(ByColour(), bars(), "axis_meaning")
+    audit(ByColour(), bars(), "bias_search")
+    assert "flip" not in seen[0]
+    assert "flip" in seen[1]

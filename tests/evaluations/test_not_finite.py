@@ -16,7 +16,7 @@ from semcon.datasets import Arrays, Shapes
 
 NEEDS: dict[str, dict[str, Any]] = {
     "group_gap": {"groups": "bias"}, "transfer": {"transfer_to": Shapes(size=16, limit=60)},
-    **dict.fromkeys(("explanation_stability", "explanation_faithfulness", "explanation_focus"), {"explanations": "grad_cam"}),
+    **{f"explanation_{name}": {"explanations": "grad_cam"} for name in ("stability", "faithfulness", "focus")},
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("evaluation", available("evaluations"))
 def test_outputs_that_are_nan_are_said_to_be(evaluation: str) -> None:
     data = Shapes(size=16, limit=20, background=0.5)
-    with pytest.raises(SemconError, match="the model's output is NaN or infinite for .*: "):
+    with pytest.raises(SemconError, match=r"the model's output is NaN or infinite for .*: "):
         semcon.audit(Spoilt("outputs"), data, evaluate=evaluation, **NEEDS.get(evaluation, {}))
 
 

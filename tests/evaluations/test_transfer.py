@@ -274,3 +274,21 @@ def test_a_target_is_shown_by_the_end_of_its_path() -> None:
         ("folder:others", "folder:others"), ("arrays", "arrays"),
     ):  # fmt: skip
         assert replace(one, source=source).shown == shown
+
+
+def test_few_images_are_those_that_judge_and_not_the_audits_own() -> None:
+    """Twelve images of the audit are nothing to a transfer; 58 of the target that judge are few, and 100 are not."""
+    found = {finding.code: finding.message for finding in audit(Network(), target()).findings}
+    assert "few-images" not in found
+    assert "only 58 different images of arrays judge" in found["transfer-few-images"]
+    many = (target(40), target(100, seed=1))
+    assert not {"few-images", "transfer-few-images"} & {finding.code for finding in audit(Network(), many).findings}
+    images, labels = colours(12, seed=9, classes=2)
+    both = semcon.audit(
+        Network(), Arrays(images, labels.tolist()), evaluate="transfer,explanation_focus", transfer_to=many,
+        explanations="grad_cam",
+    ).record.findings  # fmt: skip
+    (few,) = [finding.message for finding in both if finding.code == "few-images"]
+    assert few.startswith("there are only 12 different images: ")
+    assert "flip" not in few
+    assert "any_nearer_20" not in few

@@ -74,7 +74,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     plan = main.evaluation.plan if main and isinstance(main.evaluation, TrialEvaluation) else None
     findings = run_checks(
         Evidence(
-            subject=subject, probe=probe, table=table, estimates=estimates,
+            subject=subject, probe=probe, table=table, estimates=_told(main, estimates), judged=main is not None,
             labels_known=material.index.labelled,
             unlabelled=int((scan.labels < 0).sum()), median_size=scan.median_size, skipped=scan.bad,
             inert=tuple(dict.fromkeys(
@@ -185,6 +185,15 @@ def _concluded(
         verdict=conclusion.verdict, maps=conclusion.maps, explained=explained(folder, conclusion.pictures, names),
     )  # fmt: skip
     return record, conclusion
+
+
+def _told(main: _Measured | None, estimates: Sequence[Estimate]) -> list[Estimate]:
+    """What the model says: of the untouched images everything, else what the evaluation tells."""
+    return [
+        one
+        for one in estimates
+        if one.perturbation is None or (main is not None and main.evaluation.tells(one, main.table))
+    ]
 
 
 def _conclusion(one: _Measured, subject: Subject, probe: Batch, progress: Progress) -> Conclusion:

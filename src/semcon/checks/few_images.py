@@ -17,7 +17,9 @@ class FewImages(Check):
     severity = "warning"
 
     def run(self, evidence: Evidence) -> list[Finding]:
-        """One finding with how many would do."""
+        """One finding with how many would do, where the run is about these images."""
+        if not evidence.judged:
+            return []
         count = evidence.table.different
         reasons: list[str] = []
         wanted = LEAST if count < LEAST else 0

@@ -33,6 +33,7 @@ from semcon.transferring.readouts import Guess, class_means, few, linear_probe, 
 from semcon.transferring.target import Target
 
 SHOTS, UNIT = (1, 5, 10, 25), "images a class to learn from"
+LEAST = 100  # images to judge by
 BATCH, TUNED_IN = 64, 64  # images at a time, to look at and to fine-tune on
 SOURCES = {
     "knn": "arXiv 1805.01978", "linear_probe": "logistic regression, L2 by cross-validation",
@@ -220,6 +221,14 @@ class Transfer(Evaluation):
         return Conclusion((sentence,), findings=tuple(self._findings()), estimates=few)
 
     def _findings(self) -> Iterator[Finding]:
+        judged = len(self.target.test.scan.ids.unique())
+        if judged < LEAST:
+            yield Finding(
+                code="transfer-few-images", severity="warning",
+                message=f"only {counted(judged, 'different image')} of {self.target.shown} judge what was learned: "
+                "differences smaller than the intervals cannot be read",
+                remedy=f"give a target of which at least {LEAST} images are left to judge by",
+            )  # fmt: skip
         if self.left_out:
             least, name = int(self.target.counts.min()), self.target.classes[int(self.target.counts.argmin())]
             yield Finding(

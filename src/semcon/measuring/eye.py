@@ -11,10 +11,10 @@ from semcon.core.concepts import Gauge, View
 from semcon.core.record import GaugeInfo
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting, nothing
+from semcon.measuring.image_rows import not_finite
 from semcon.measuring.plan import Plan
 from semcon.measuring.projection import SIZE, Projection
 from semcon.measuring.references import References
-from semcon.measuring.image_rows import not_finite
 from semcon.subject import Subject
 
 
