@@ -81,14 +81,16 @@ def test_a_score_is_that_of_the_definition_by_loops() -> None:
 
 
 def test_two_way_errors_in_closed_form() -> None:
-    """Clusters of one: the standard error of independent terms; one way only: that of the clusters' sums."""
-    values = np.array([1.0, -1.0, 2.0, -2.0])
-    alone, pairs = np.arange(4), np.array([0, 1, 1, 0])
-    assert two_way_error(values, alone, alone) == pytest.approx(np.sqrt(10 * 4 / 3))
-    assert two_way_error(values, alone, pairs) == pytest.approx(np.sqrt(10 * 4 / 3))
-    assert two_way_error(values, np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1])) == pytest.approx(np.sqrt(10 * 4 / 3))
-    both = two_way_error(values, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
-    assert both == pytest.approx(np.sqrt(max(0.0, 2 * (9 + 9))))
+    """A donor for each term adds nothing; of two terms twice their product; what is the kind's adds nothing."""
+    terms = np.array([[1.0], [-1.0], [3.0], [-3.0]])
+    alone, kinds = np.arange(4)[:, None], np.zeros((4, 1), np.int64)
+    assert two_way_error(terms, alone, kinds) == pytest.approx(np.sqrt(20 * 4 / 3))
+    pairs = np.array([0, 1, 0, 1])[:, None]
+    assert two_way_error(terms, pairs, kinds) == pytest.approx(np.sqrt(20 * 4 / 3 + 2 * (3 + 3) * 2))
+    classes = np.array([1.0, 1, 1, 1, -1, -1, -1, -1]).reshape(2, 4).T  # each image one of both: sums of 0
+    donors = np.array([0, 0, 1, 1, 2, 2, 3, 3]).reshape(2, 4).T
+    assert two_way_error(classes, donors, (classes > 0).astype(np.int64)) == 0
+    assert two_way_error(classes, donors, np.zeros((4, 2), np.int64)) == pytest.approx(np.sqrt(4 * 2 * 4 / 3))
 
 
 @pytest.mark.parametrize("effect", [0.2, 0.9])

@@ -9,18 +9,21 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-def two_way_error(residuals: Floats, first: Integers, second: Integers) -> float:
-    """The standard error of the sum of terms (n,), given less their expectations, in two crossed clusterings (n,).
+def two_way_error(terms: Floats, donors: Integers, kinds: Integers) -> float:
+    """The standard error of the sum of terms (N, K): a row for each image, each term with its donor and its kind.
 
-    The variance by `first`, plus that by `second`, less that of the terms that share both, each with G / (G - 1) for
-    its G clusters; never less than the larger of the first two. Source: Cameron, Gelbach and Miller (2011).
+    The variance by image, plus that by donor less that of single terms; never less than the first. Kinds are no chance
+    (the class of a donor): their means are taken from what donors add, with G / (G - C) for G donors of C kinds, but
+    not where too few share one. Source: Cameron, Gelbach and Miller (2011).
     """
-    both = np.unique(np.stack((first, second)), axis=1, return_inverse=True)[1].ravel()
-    one, two, shared = (_variance(residuals, clusters) for clusters in (first, second, both))
-    return float(np.sqrt(max(one, two, one + two - shared)))
-
-
-def _variance(residuals: Floats, clusters: Integers) -> float:
-    places = np.unique(clusters, return_inverse=True)[1].ravel()
-    sums = np.bincount(places, residuals)
-    return float((sums**2).sum() * len(sums) / max(1, len(sums) - 1))
+    images = terms.sum(1)
+    by_image = float(((images - images.mean()) ** 2).sum() * len(images) / max(1, len(images) - 1))
+    _, donor = np.unique(donors.ravel(), return_inverse=True)
+    _, kind = np.unique(kinds.ravel(), return_inverse=True)
+    groups, means = int(donor.max()) + 1, int(kind.max()) + 1
+    if groups < 2 * means:
+        kind, means = np.zeros_like(kind), 1
+    flat = terms.ravel()
+    residuals = flat - (np.bincount(kind, flat) / np.bincount(kind))[kind]
+    shared = np.bincount(donor, residuals) ** 2 - np.bincount(donor, residuals**2)
+    return float(np.sqrt(by_image + max(0.0, float(shared.sum()) * groups / max(1, groups - means))))

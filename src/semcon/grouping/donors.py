@@ -80,8 +80,8 @@ def followed(own: Integers, predicted: Integers, classes: Integers, donors: Inte
     `own` (N,): the class predicted of each image; `predicted`, `classes`, `donors` (N, K): of each of its copies the
     prediction, the donor's class and the donor. Over donors of classes other than `own`; an image without one, or whose
     donors are all of one class, drops out; None where all do. The mean is a sum over copies, and the error is clustered
-    by image and by donor: images that share a donor are not independent. Terms are taken less the mean of those of
-    their part, of the own class or of another.
+    by image and by donor: images that share a donor are not independent. What a class does, as the own or as another,
+    is no chance.
     """
     differ = classes[:, :, None] != classes[:, None, :]
     foreign = classes != own[:, None]
@@ -94,8 +94,6 @@ def followed(own: Integers, predicted: Integers, classes: Integers, donors: Inte
     share = foreign / foreign.sum(1, keepdims=True)
     elsewhere = np.where(differ, share[:, None, :] / np.maximum(1, differ.sum(1, keepdims=True)), 0.0)
     terms = share * (predicted == classes) - (hits * elsewhere).sum(2)
-    part = np.where(foreign, terms[foreign].mean(), terms[~foreign].mean() if (~foreign).any() else 0.0)
-    count, slots = terms.shape
-    images = np.repeat(np.arange(count), slots)
-    error = two_way_error((terms - part).ravel(), images, donors.ravel()) / count
+    count = len(terms)
+    error = two_way_error(terms, donors, 2 * classes + foreign) / count
     return Followed(float(terms.sum() / count), error, count, len(np.unique(donors)))
