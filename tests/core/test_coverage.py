@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 import clouds
-from semcon.comparing.pairing import averaged, paired_bounds
+from semcon.comparing.side_figures import averaged, paired_bounds
 from semcon.core.bootstrap import Weights
 from semcon.core.collecting import Collector, Use
 from semcon.core.figures import Figures, Key

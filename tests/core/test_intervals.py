@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from semcon.core.intervals import Z, difference_interval, effective_size, wilson
+from semcon.core.intervals import Z, difference_interval, effective_size, image_mean, wilson
 
 
 @pytest.mark.parametrize(("events", "size"), [(0, 10), (1, 500), (8, 17), (359, 1000), (2000, 2000)])
@@ -71,3 +71,13 @@ def test_correlation_shortens_the_interval_and_no_events_do_not_make_it_vanish()
     low, high = difference_interval(none, none, np.zeros(1))
     assert low[0] == pytest.approx(-0.0076)
     assert high[0] == pytest.approx(0.0076)
+
+
+def test_a_mean_over_images_takes_equal_ones_together() -> None:
+    """Oracle: numpy's mean and standard error of the images' own means."""
+    values, images = np.array([0.0, 1.0, 4.0, 5.0]), np.array([7, 7, 3, 9])
+    mean, low, high = image_mean(values, images)
+    each = np.array([4.0, 0.5, 5.0])
+    assert mean == pytest.approx(each.mean())
+    assert (high - low) / 2 == pytest.approx(Z * each.std(ddof=1) / 3**0.5)
+    assert np.isnan(image_mean(values[:2], images[:2])[1])

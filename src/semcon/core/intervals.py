@@ -77,3 +77,15 @@ def ratio_interval(
     low, high = bound(p_low, q_high, -1), bound(p_high, q_low, 1)
     known = (q_low > 0) & (2 * q > q_high)
     return np.where(known, np.maximum(low, 0), np.nan), np.where(known, high, np.nan)
+
+
+def image_mean(values: Floats, images: npt.NDArray[np.integer], reach: float = Z) -> tuple[float, float, float]:
+    """Mean over images of values (n,), those of equal `images` (n,) together, `reach` standard errors to either side.
+
+    NaN ends for a single image.
+    """
+    _, places = np.unique(images, return_inverse=True)
+    each = np.bincount(places, values) / np.bincount(places)
+    mean = float(each.mean())
+    half = reach * float(each.std(ddof=1)) / len(each) ** 0.5 if len(each) > 1 else np.nan
+    return mean, mean - half, mean + half

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from semcon.core.errors import SemconError
-from semcon.core.intervals import Z, wilson
+from semcon.core.intervals import image_mean, wilson
 from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import load
@@ -243,9 +243,8 @@ def _axis(table: SampleTable, name: str) -> tuple[list[float | None], list[float
     changed = _rate(right.filter(pl.col("moved") != pl.col("own")).height, len(right), right["sample"].n_unique())
     own, moved = ((pl.col(answer) == pl.col("label")).cast(pl.Int8) for answer in ("own", "moved"))
     losses = pairs.select("sample", loss=own - moved)
-    each = losses.group_by("sample").agg(pl.col("loss").mean())["loss"].to_numpy()
-    mean, half = float(losses["loss"].to_numpy().mean()), Z * float(each.std(ddof=1)) / len(each) ** 0.5
-    return accuracy, [*changed, float(len(right))], [mean, max(-1.0, mean - half), min(1.0, mean + half)]
+    fall, low, high = image_mean(losses["loss"].to_numpy().astype(np.float64), losses["sample"].to_numpy())
+    return accuracy, [*changed, float(len(right))], [fall, max(-1.0, low), min(1.0, high)]
 
 
 def _rate(events: int, of: int, different: int) -> list[float | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from semcon.class_score import class_probability
 from semcon.core.explained import CHANCE
+from semcon.core.intervals import image_mean
 from semcon.core.record import Estimate, Finding
 from semcon.core.registry import file_name
 from semcon.core.summary import summarise
@@ -73,11 +73,15 @@ class ExplanationFaithfulness(MapEvaluation):
         curves = (self.steps - 1) * (2 * len(self.baselines) + self.road) * (len(self.explanations) + 1)
         return 2 + maps * (2 + self.draws) + curves + len(self.baselines) + self.removals
 
+    def control(self, subject: Subject) -> Subject | None:
+        """The same network with its weights shuffled."""
+        return randomised(subject, self.seed)
+
     def measure(self, subject: Subject, mapped: Mapped) -> dict[str, Tensor]:
         """Every figure, method by method."""
         x, target, keys = mapped.x, mapped.target, mapped.keys
         removed = Removals.drawn(subject, x, target, keys, self.removals)
-        shuffled = randomised(subject, self.seed)
+        shuffled = mapped.control
         grounds = {kind: baseline(kind, x, keys) for kind in self.baselines}
         ends = {kind: class_probability(subject, ground, target)[None] for kind, ground in grounds.items()}
         ends["image"] = class_probability(subject, x, target)[None]
@@ -185,10 +189,8 @@ def _named(methods: list[str]) -> str:
 
 def _lower(table: SampleTable, one: str, other: str, pairs: int) -> bool:
     """Whether a column of the images is lower than another: the paired 95 % interval, Bonferroni's over `pairs`."""
-    gap = table.images.select("sample", gap=pl.col(one) - pl.col(other)).drop_nulls()
-    gaps = gap.group_by("sample").agg(pl.col("gap").mean())["gap"].to_list()
-    if len(gaps) < 2:
+    gaps = table.images.select("sample", gap=pl.col(one) - pl.col(other)).drop_nulls()
+    if gaps.is_empty():
         return False
-    mean = math.fsum(gaps) / len(gaps)
-    error = math.sqrt(math.fsum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1) / len(gaps))
-    return mean + NormalDist().inv_cdf(1 - 0.025 / pairs) * error < 0
+    reach = NormalDist().inv_cdf(1 - 0.025 / pairs)
+    return image_mean(gaps["gap"].to_numpy(), gaps["sample"].to_numpy(), reach)[2] < 0

@@ -33,13 +33,17 @@ from semcon.subject import Subject
 
 @dataclass(frozen=True)
 class Mapped:
-    """A batch with its maps: `x` (B, 3, H, W), `target` (B,) the class predicted, `maps` (B, H, W) by name."""
+    """A batch with its maps: `x` (B, 3, H, W), `target` (B,) the class predicted, `maps` (B, H, W) by name.
+
+    `control`: the evaluation's, made once for all batches.
+    """
 
     batch: Batch
     x: Tensor
     target: Tensor
     keys: Keys
     maps: dict[str, Tensor]
+    control: Subject | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,10 @@ class MapEvaluation(Evaluation):
         """The explanations by name."""
         return {file_name(type(one)): one for one in self.explanations}
 
+    def control(self, subject: Subject) -> Subject | None:
+        """Another network that the maps are held against, where one is wanted."""
+        return None
+
     @abstractmethod
     def measure(self, subject: Subject, mapped: Mapped) -> dict[str, Tensor]:
         """Columns `METHOD.QUANTITY` (B,), the same for every batch; NaN where unknown."""
@@ -100,7 +108,7 @@ class MapEvaluation(Evaluation):
             maps = {name: one(subject, x, target, keys) for name, one in self.named.items()}
             columns = {
                 name: nullable(values)
-                for name, values in self.measure(subject, Mapped(batch, x, target, keys, maps)).items()
+                for name, values in self.measure(subject, Mapped(batch, x, target, keys, maps, control)).items()
             }
             progress.advance(len(x) * total)
             rows = RowWriter((), batch).frame()
@@ -110,7 +118,7 @@ class MapEvaluation(Evaluation):
             for batch in read(left_of(index, skip)):
                 yield SampleTable.concat(list(fitting(batch, measured, progress.say)))
 
-        total = self.passes(subject)
+        total, control = self.passes(subject), self.control(subject)
         title = words(file_name(type(self)))
         with progress.task(title, total=total * len(index.ids), done=total * len(skip)):
             keep_often(tables(), keep)
