@@ -204,3 +204,9 @@ def test_a_data_sets_own_attributes_by_name() -> None:
     assert read_attributes(plain, scan(plain), None) is None
     with pytest.raises(SemconError, match="has no attributes"):
         read_attributes(plain, scan(plain), "sex")
+
+
+def test_of_three_attributes_every_two_and_all_are_intersections() -> None:
+    names = [one.name for one in split_by({"a": ["x"], "b": ["y"], "c": ["z"]}) if one.intersection]
+    assert names == ["a and b", "a and c", "b and c", "a and b and c"]
+    assert [one.name for one in split_by({"a": ["x"]})] == ["a"]

@@ -16,7 +16,7 @@ from semcon.core.errors import SemconError
 from semcon.core.intervals import image_mean, wilson
 from semcon.core.measured import Measured
 from semcon.core.record import Estimate, Finding, PerturbationRecord
-from semcon.core.registry import load
+from semcon.core.registry import available, load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting, trial_record
 from semcon.grouping.axes import FOLDS, GEOMETRY, SEEN, answers
@@ -195,6 +195,10 @@ class AxisMeaning(Evaluation):
         said = f"These may change what the images mean: {warned}." if warned else (
             "None of these perturbations is seen to change what the images mean."
         )  # fmt: skip
+        unseen = [
+            name for name in available("perturbations") if name not in SEEN and load("perturbations", name).default
+        ]
+        said += f" Of {', '.join(map(words, unseen))} it is not asked: no single property is theirs." if unseen else ""
         return Conclusion((sentence, said), findings=tuple(findings), estimates=tuple(estimates))
 
     def _who(self, name: str) -> str:

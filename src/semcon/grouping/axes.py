@@ -62,9 +62,9 @@ SEEN: dict[str, tuple[str, Values]] = {
     "grayscale": ("mean hue and saturation", _all(hue, saturation)),
     "color_jitter": ("hue, saturation, brightness, contrast", _all(hue, saturation, brightness, contrast)),
     "gaussian_noise": ("sharpness", sharpness), "gaussian_blur": ("sharpness", sharpness),
-    "jpeg": ("sharpness", sharpness), "rotation": ("small grey image", pixels),
-    "translation": ("small grey image", pixels), "scale": ("small grey image", pixels),
-    "horizontal_flip": ("small grey image", pixels),
+    "salt_and_pepper": ("sharpness", sharpness), "jpeg": ("sharpness", sharpness),
+    "rotation": ("small grey image", pixels), "translation": ("small grey image", pixels),
+    "scale": ("small grey image", pixels), "horizontal_flip": ("small grey image", pixels),
 }  # fmt: skip
 """By perturbation what it changes, in words and as numbers."""
 GEOMETRY = tuple(name for name, (_, values) in SEEN.items() if values is pixels)

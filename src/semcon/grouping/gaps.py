@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import NormalDist
 
 import polars as pl
@@ -73,7 +74,7 @@ def with_groups(table: SampleTable, attributes: Mapping[str, Sequence[str]]) -> 
 
 @dataclass(frozen=True)
 class Split:
-    """The images by one attribute, or by all together: `values` as they are told, of every image."""
+    """The images by one attribute, or by several together: `values` as they are told, of every image."""
 
     name: str
     values: Sequence[str]
@@ -86,11 +87,12 @@ class Split:
 
 
 def split_by(attributes: Mapping[str, Sequence[str]]) -> list[Split]:
-    """Every attribute, and where there are several all of them together."""
+    """Every attribute, every two together, and all of them."""
     found = [Split(name, values, intersection=False) for name, values in attributes.items()]
-    if len(found) > 1:
-        together = [", ".join(values) for values in zip(*attributes.values(), strict=True)]
-        found.append(Split(" and ".join(attributes), together, intersection=True))
+    for names in dict.fromkeys((*combinations(attributes, 2), tuple(attributes))):
+        if len(names) > 1:
+            together = [", ".join(values) for values in zip(*(attributes[name] for name in names), strict=True)]
+            found.append(Split(" and ".join(names), together, intersection=True))
     return found
 
 
