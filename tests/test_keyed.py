@@ -86,6 +86,25 @@ def test_a_long_field_begins_with_a_short_one() -> None:
     assert torch.equal(Keys(IDS).normal("p", (100,))[:, :10], Keys(IDS).normal("p", (10,)))
 
 
+@pytest.mark.parametrize("what", ["bits", "uniform", "signed", "normal"])
+def test_few_numbers_are_those_that_many_begin_with(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Numbers made by numpy and on the device are the same."""
+    for visits in (3, torch.tensor([0, 3, 2**33, 1, 3, 9, 2**40 + 1])):
+        few = getattr(Keys(IDS, 5, visits, "s"), what)("p", (keyed._FEW,))
+        many = getattr(Keys(IDS, 5, visits, "s"), what)("p", (keyed._FEW + 1,))
+        assert torch.equal(many[:, :-1], few)
+    monkeypatch.setattr(keyed, "_FEW", -1)
+    assert torch.equal(getattr(Keys(IDS, 5, visits, "s"), what)("p", (keyed._FEW + 17,)), few)
+
+
+def test_here_is_on_the_cpu_wherever_the_numbers_go() -> None:
+    there = Keys(IDS, 1, 2, "a", torch.device("meta"))
+    assert there.of(torch.tensor([1, 2])).within("b").uniform("p").device.type == "meta"
+    assert there.normal("p", (100,)).device.type == "meta"
+    assert torch.equal(there.here().uniform("p"), Keys(IDS, 1, 2, "a").uniform("p"))
+    assert there.ids.device.type == "cpu"
+
+
 def test_draws_per_sample_equal_draws_one_by_one() -> None:
     visits = torch.tensor([0, 3, 2**33, 1, 3, 9, 2**40 + 1])
     together = Keys(IDS, 5, visits, "s").bits("p", (4,))

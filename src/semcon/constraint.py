@@ -229,16 +229,15 @@ class ContinuityConstraint(nn.Module):
         return [torch.where(scale > 0, scale, 1).to(like) for scale in self.scales]
 
     def _own_keys(self, x: Tensor) -> Keys:
-        ids = torch.arange(len(x), device=x.device) + rank() * len(x)
-        return Keys(ids, self.seed, self.step.to(x.device).expand(len(x)).clone(), "constraint")
+        return Keys(torch.arange(len(x)) + rank() * len(x), self.seed, int(self.step), "constraint", x.device)
 
     def _chosen(self, keys: Keys) -> tuple[Tensor, float]:
         """The rows that get a copy: those of smallest hash in the global batch, ceil(share B) of them."""
-        everyone = torch.arange(len(keys.ids), device=keys.ids.device)
+        everyone = torch.arange(len(keys.ids))
         if self.options.share == 1:
             return everyone, 1.0
-        order = keys.within("share").bits("order").to(torch.int64)
-        orders = gathered(order)
+        order = keys.here().within("share").bits("order").to(torch.int64)
+        orders = gathered(order, keys.device)
         count = math.ceil(self.options.share * len(orders) - 1e-9)
         last = orders.sort().values[count - 1]
         return everyone[order <= last], len(orders) / int((orders <= last).sum())  # more than `count`: equal images

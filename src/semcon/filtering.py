@@ -150,26 +150,48 @@ def streak(x: Tensor, radius: Tensor, sigma: Tensor, degrees: Tensor) -> Tensor:
 
     The ray has 1 + 2 `radius` pixels (B,), the last one in part where that is no whole number, at an angle of `degrees`
     (B,) from the x axis towards y; its points are rounded to pixels and stay inside the image. Source: ImageMagick's
-    motion blur. Image by image: each has its own ray.
+    motion blur. Each image has its own ray: on a CPU one after the other, whose pixels then lie together, else all
+    at once, step by step along the rays.
     """
-    settings = zip(radius.tolist(), sigma.tolist(), degrees.tolist(), strict=True)
-    return torch.cat([_streak(x[i : i + 1], *setting) for i, setting in enumerate(settings)])
+    rays = _rays(radius, sigma, degrees)
+    if x.device.type != "cpu":
+        return _gathered_along(x, *rays)
+    return torch.cat(
+        [_streak(x[i : i + 1], *ray) for i, ray in enumerate(zip(*(part.tolist() for part in rays), strict=True))]
+    )
 
 
-def _streak(x: Tensor, radius: float, sigma: float, degrees: float) -> Tensor:
-    width, across, down = 1 + 2 * radius, math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    weights = [math.exp(-0.5 * (i / sigma) ** 2) * min(1.0, width - i) for i in range(math.ceil(width))]
-    weights = [weight for weight in weights if weight > _FAINT]
-    rows = [math.ceil(i * down - 0.5) for i in range(len(weights))]
-    columns = [math.ceil(i * across - 0.5) for i in range(len(weights))]
+def _rays(radius: Tensor, sigma: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights with sum 1, and the rows and columns that the points lie off, (B, points) each, on the CPU."""
+    width, sigma, angle = 1 + 2 * radius.cpu().double(), sigma.cpu().double(), degrees.cpu().double().deg2rad()
+    point = torch.arange(math.ceil(float(width.max())), dtype=torch.float64)
+    weights = (-0.5 * (point / sigma[:, None]) ** 2).exp() * (width[:, None] - point).clamp(0, 1)
+    weights = weights.where(weights > _FAINT, 0)
+    rows, columns = ((point * part[:, None] - 0.5).ceil().long() for part in (angle.sin(), angle.cos()))
+    return weights / weights.sum(1, keepdim=True), rows, columns
+
+
+def _streak(x: Tensor, weights: list[float], rows: list[int], columns: list[int]) -> Tensor:
+    count = sum(weight > 0 for weight in weights)
+    rows, columns = rows[:count], columns[:count]
     top, left = -min(rows), -min(columns)
     wide = replicated(replicated(x, top, max(rows), 2), left, max(columns), 3)
-    out, total, (height, length) = torch.zeros_like(x), sum(weights), x.shape[2:]
-    for weight, row, column in zip(weights, rows, columns, strict=True):
-        out = out.add_(
-            wide[:, :, top + row : top + row + height, left + column : left + column + length], alpha=weight / total
-        )
+    out, (height, length) = torch.zeros_like(x), x.shape[2:]
+    for weight, row, column in zip(weights[:count], rows, columns, strict=True):
+        out = out.add_(wide[:, :, top + row : top + row + height, left + column : left + column + length], alpha=weight)
     return out
+
+
+def _gathered_along(x: Tensor, weights: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    weights, rows, columns = weights.to(x), rows.to(x.device), columns.to(x.device)
+    height, width = x.shape[2:]
+    down, along = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+    flat, out = x.flatten(2), torch.zeros_like(x).flatten(2)
+    for point in range(weights.shape[1]):
+        row = (down + rows[:, point, None]).clamp(0, height - 1)
+        place = row[:, :, None] * width + (along + columns[:, point, None]).clamp(0, width - 1)[:, None]
+        out.addcmul_(flat.gather(2, place.flatten(1)[:, None].expand_as(flat)), weights[:, point, None, None])
+    return out.view_as(x)
 
 
 def convolve(x: Tensor, kernel: Tensor, *, clip: bool = False) -> Tensor:

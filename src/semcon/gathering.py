@@ -18,10 +18,15 @@ def rank() -> int:
     return distributed.get_rank() if processes() > 1 else 0
 
 
-def gathered(values: Tensor) -> Tensor:
-    """The rows of all processes in the order of their ranks, (W B, ...); every process gives as many."""
+def gathered(values: Tensor, through: torch.device | None = None) -> Tensor:
+    """The rows of all processes in the order of their ranks, (W B, ...); every process gives as many.
+
+    `through`: the device that processes talk on, for values kept on another.
+    """
     if processes() == 1:
         return values
+    if through is not None and through != values.device:
+        return gathered(values.to(through)).to(values.device)
     parts = [torch.empty_like(values) for _ in range(processes())]
     distributed.all_gather(parts, values.contiguous())
     return torch.cat(parts)

@@ -109,12 +109,12 @@ class Neighbourhood:
         return self._perturbation(number).sample(keys.within(f"{name}.{candidate}" if candidate else name), x)
 
     def _members(self, keys: Keys) -> Iterator[tuple[int, Tensor]]:
-        """Which rows each perturbation works on."""
-        everyone = torch.arange(len(keys.ids), device=keys.ids.device)
+        """Which rows each perturbation works on, as indices on the CPU: how many they are is known without waiting."""
+        everyone = torch.arange(len(keys.ids))
         if len(self.parts) == 1:
             yield 0, everyone
             return
-        choice = (keys.within("which").uniform("part") * len(self.parts)).long()
+        choice = (keys.here().within("which").uniform("part") * len(self.parts)).long()
         for number in range(len(self.parts)):
             yield number, everyone[choice == number]
 

@@ -177,6 +177,18 @@ def test_convolution_mirrors(photographs: Tensor) -> None:
     np.testing.assert_allclose(filtering.convolve(x, kernel[None]).numpy(), expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (9, 40)])
+def test_rays_are_the_same_together_as_one_by_one(size: tuple[int, int]) -> None:
+    """How a GPU smears many images; oracle: each by itself, a ray of one point and rays longer than the image too."""
+    count, generator = 24, torch.Generator().manual_seed(0)
+    x = torch.rand(count, 3, *size, generator=generator)
+    radius, sigma, degrees = torch.rand(3, count, generator=generator) * torch.tensor([[20.0], [15.0], [180.0]])
+    radius[0] = 0
+    rays = filtering._rays(radius, sigma + 0.5, degrees - 90)
+    assert torch.equal(filtering._gathered_along(x, *rays), filtering.streak(x, radius, sigma + 0.5, degrees - 90))
+    assert torch.equal(filtering.streak(x, radius, sigma + 0.5, degrees - 90)[0], x[0])
+
+
 @pytest.mark.parametrize("factor", [1.01, 1.1, 1.24])
 def test_magnification(factor: float) -> None:
     """Oracle: scipy.ndimage.zoom of the middle, trimmed."""

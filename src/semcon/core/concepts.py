@@ -85,9 +85,8 @@ class Perturbation(ABC):
             with torch.autocast(x.device.type, enabled=False):
                 return self(x, unit, severity, context)
         if not isinstance(severity, Tensor):
-            severity = x.new_full((len(x),), severity)
-            if not bool((severity == 0).any()):
-                return self.apply(x, unit, severity, context)
+            whole = x.new_full((len(x),), severity)
+            return x.clone() if severity == 0 else self.apply(x, unit, whole, context)
         return torch.where((severity == 0).view(-1, 1, 1, 1), x, self.apply(x, unit, severity, context))
 
     def check_severity(self, severity: float) -> float:

@@ -129,7 +129,7 @@ class Trainer:
         self.average = None
         if settings.average is not None:
             self.average = AveragedModel(student.network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
-        self.order = Order(pool.ids.cpu(), settings.batch_size, settings.seed)
+        self.order = Order(pool.ids, settings.batch_size, settings.seed)
         self.checkpoint, self.metrics = Checkpoint(folder / "checkpoint.pt"), Metrics(folder / "metrics.jsonl")
         self.log = _Log()
         self.seconds, self.done, self.stopped = 0.0, 0, False

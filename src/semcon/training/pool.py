@@ -64,7 +64,7 @@ class Pool:
         workers: int | None = None,
     ) -> None:  # fmt: skip
         self.dataset, self.canvas, self.scan, self.device, self.workers = dataset, canvas, scan, device, workers
-        self.ids, self.labels = scan.ids.to(device), labels.to(device)
+        self.ids, self.labels = scan.ids, labels.to(device)  # ids: what is drawn by them is decided on the CPU
         size = 3 * canvas.height * canvas.width * len(scan.ids)
         free = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else FITS
         self.x = self._held(floats=4 * size <= free) if size <= free else None
@@ -101,9 +101,10 @@ class Pool:
         return [self.dataset.title(place) for place in self.scan.positions[rows.cpu()].tolist()]
 
     def _load(self, rows: Tensor, epoch: int, seed: int, x: Tensor | None) -> Load:
+        keys = Keys(self.ids[rows], seed, epoch, "train", self.device)
         rows = rows.to(self.device)
         x = self.take(rows) if x is None else x.to(self.device, non_blocking=True)
-        return Load(x, self.labels[rows], Keys(self.ids[rows], seed, epoch, "train"), rows)
+        return Load(x, self.labels[rows], keys, rows)
 
     def _held(self, *, floats: bool) -> Tensor | None:
         """All images, as bytes where that loses nothing; None where they are `floats` and those do not fit."""
