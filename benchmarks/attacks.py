@@ -7,7 +7,8 @@ DIR: the folder with `weights/cifar10` and `cifar10/test.parquet` (SEMCON_DATA);
 that is missing is left out. L-inf, 20 steps from one random start, batches of 100. The peers and the plain loop climb
 the cross-entropy in steps of eps / 4, all images for all steps; semcon climbs the margin and drops images as they fall.
 Strength stands beside: the accuracy that is left. The four take turns within a repeat; medians of the repeats, and of
-each repeat's ratio to semcon. Processor time is given too: on a shared machine it is the steadier of the two.
+each repeat's ratio to semcon. Processor time is given too: on a shared machine it is the steadier of the two. What is
+left after fewer steps, of semcon and of the plain loop (`by_steps`), tells the time at equal strength.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from semcon.loading import batches, scan
 from semcon.recipes.sources import parse_data, parse_model
 from semcon.subject import Subject
 
-STeps, BATCH = 20, 100
+STEPS, BATCH = 20, 100
+FEWER = (2, 3, 5, 7, 10, STEPS)  # steps at which semcon and the plain loop are asked for the accuracy left
 CASES = (("resnet20", 2.0), ("resnet2b", 2.0), ("resnet2b", 4.0))  # network, eps in 1/255
 NETWORKS = {
     "resnet20": ("akamaster_resnet20", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -61,10 +63,10 @@ def withstand(model: Callable[[Tensor], Tensor], copies: Tensor, labels: Tensor)
         return model(copies).argmax(1) == labels
 
 
-def plain(model: nn.Module, eps: float) -> Attack:
+def plain(model: nn.Module, eps: float, steps: int = STEPS) -> Attack:
     def attack(x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
         copy = (x + torch.empty_like(x).uniform_(-eps, eps)).clamp(0, 1)
-        for _ in range(STeps):
+        for _ in range(steps):
             copy.requires_grad_()
             loss = nn.functional.cross_entropy(model(copy), y, reduction="sum")
             (slope,) = torch.autograd.grad(loss, copy)
@@ -75,14 +77,14 @@ def plain(model: nn.Module, eps: float) -> Attack:
     return attack
 
 
-def ours(model: nn.Module, eps: float) -> Attack:
+def ours(model: nn.Module, eps: float, steps: int = STEPS) -> Attack:
     ball = load("perturbations", "linf")()
 
     def attack(x: Tensor, y: Tensor, ids: Tensor) -> Tensor:
         with torch.no_grad():
             clean = model(x)
         draws = Draws(ball, Keys(ids, 0, 0, "pgd_linf"), x)
-        curve, _ = search_ladder(x, Goal(model, y), clean, (255 * eps,), topple=Gradient(STeps, 1), draws=draws)
+        curve, _ = search_ladder(x, Goal(model, y), clean, (255 * eps,), topple=Gradient(steps, 1), draws=draws)
         return curve.critical.isinf()
 
     return attack
@@ -91,7 +93,7 @@ def ours(model: nn.Module, eps: float) -> Attack:
 def of_torchattacks(model: nn.Module, eps: float) -> Attack:
     import torchattacks
 
-    attack = torchattacks.PGD(model, eps=eps, alpha=eps / 4, steps=STeps, random_start=True)
+    attack = torchattacks.PGD(model, eps=eps, alpha=eps / 4, steps=STEPS, random_start=True)
     return lambda x, y, ids: withstand(model, attack(x, y), y)
 
 
@@ -99,7 +101,7 @@ def of_foolbox(model: nn.Module, eps: float) -> Attack:
     import foolbox
 
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1))
-    attack = foolbox.attacks.LinfPGD(rel_stepsize=1 / 4, steps=STeps, random_start=True)
+    attack = foolbox.attacks.LinfPGD(rel_stepsize=1 / 4, steps=STEPS, random_start=True)
     return lambda x, y, ids: withstand(model, attack(wrapped, x, y, epsilons=eps)[1], y)
 
 
@@ -143,6 +145,22 @@ def measure(model: nn.Module, eps: float, parts: list[tuple[Tensor, Tensor, Tens
     }
 
 
+def by_steps(model: nn.Module, eps: float, parts: list[tuple[Tensor, Tensor, Tensor]], repeats: int) -> dict[str, Any]:
+    """What is left after fewer steps, and the processor's seconds: time at equal strength is read off here."""
+    found: dict[str, Any] = {}
+    for name, make in (("semcon", ours), ("plain loop", plain)):
+        for steps in FEWER:
+            attack, times, left = make(model, eps, steps), [], 0.0
+            for repeat in range(repeats):
+                torch.manual_seed(repeat)
+                began = time.process_time()
+                left = float(torch.cat([attack(*part) for part in parts]).float().mean())
+                times.append(time.process_time() - began)
+            row = {"accuracy_left": left, "processor_seconds": statistics.median(times)}
+            found.setdefault(name, {})[str(steps)] = row
+    return found
+
+
 def _paired(theirs: list[float], own: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(theirs, own, strict=True))
 
@@ -180,6 +198,7 @@ def main() -> None:
         ]
         key = f"{name}, eps {eps:g}/255"
         networks[key] = measure(Normalised(subject).eval(), eps / 255, parts, given.repeats)
+        networks[key]["by_steps"] = by_steps(Normalised(subject).eval(), eps / 255, parts, given.repeats)
         print(key, json.dumps(networks[key], indent=1), flush=True)
     result = {
         "what": "seconds of L-inf PGD, 20 steps, one random start; medians of paired repeats",
