@@ -207,7 +207,7 @@ def test_a_group_without_a_class_is_told(tmp_path: Any) -> None:
 
 def test_groups_are_compared_in_gates_too(tmp_path: Any) -> None:
     """Oracle: each side's own estimates, over all perturbations and at one of them."""
-    data = Shapes(size=SIDE, limit=60, background=0.5)
+    data = Shapes(size=SIDE, limit=120, background=0.5)
     for name, model in (("one", Five()), ("two", Turned())):
         semcon.audit(model, data, evaluate="group_gap", groups="bias,texture", out=tmp_path / name)
     together = side_by_side([tmp_path / "one", tmp_path / "two"])
@@ -219,11 +219,18 @@ def test_groups_are_compared_in_gates_too(tmp_path: Any) -> None:
     for quantity in ("accuracy", "flip", "relative_change"):
         one = found[None, quantity]
         assert (one.first, one.second) == pytest.approx((own[0][None, quantity], own[1][None, quantity])), quantity
-    for text in ("accuracy[bias=aligned] < -1", "flip[bias=aligned] > 1", "hue flip[bias=conflicting] > 1"):
+    gaps = [{e.subset: e.mean for e in run.estimates if e.quantity == "accuracy_gap"} for run in runs]
+    (gap,) = [one for one in together.comparisons[0].differences
+              if (one.quantity, one.subset) == ("accuracy_gap", "groups:bias")]  # fmt: skip
+    assert (gap.first, gap.second) == pytest.approx((gaps[0]["groups:bias"], gaps[1]["groups:bias"]))
+    for text in (
+        "accuracy_gap[bias] > 1", "accuracy[bias=aligned] < -1", "flip[bias=aligned] > 1",
+        "hue flip[bias=conflicting] > 1",
+    ):  # fmt: skip
         results = difference_gate.judge(together, [difference_gate.parse(text)])
         assert [one.state for one in results] == ["passed"], text
     for text, words in (
-        ("accuracy[bias=align] < 0", "Did you mean bias=aligned"), ("accuracy_gap[bias] > 0", "differences by group"),
+        ("accuracy[bias=align] < 0", "Did you mean bias=aligned"), ("accuracy_gap[bia] > 0", "Did you mean bias"),
         ("accuracy[bias and texture=aligned, dots] < 0", "unknown group"),
     ):  # fmt: skip
         with pytest.raises(SemconError, match=words):
@@ -232,15 +239,32 @@ def test_groups_are_compared_in_gates_too(tmp_path: Any) -> None:
 
 def test_groups_and_evaluations_without_decisions_are_compared_in_words_too(tmp_path: Any, capsys: Any) -> None:
     """Every group has a row; a comparison with nothing to show is shown as that."""
-    data = Shapes(size=SIDE, limit=60, background=0.5)
+    data = Shapes(size=SIDE, limit=120, background=0.5)
 
     for name in ("one", "two"):
         semcon.audit(Five(), data, evaluate="group_gap,axis_meaning", groups="bias", out=tmp_path / name)
     together = side_by_side([tmp_path / "one", tmp_path / "two"])
     rows = [row.what for table in together.tables for row in table.rows if row.group == "groups"]
-    assert rows == ["bias: aligned", "bias: conflicting"]
+    assert rows == ["bias", "bias", "bias", "bias: aligned", "bias: conflicting"]
     together.show()
-    assert "bias: aligned" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "bias: aligned" in shown
+    assert "the gap in accuracy between the best and the worst group by bias went from" in " ".join(shown.split())
+
+
+def test_what_predictions_follow_is_compared(tmp_path: Any) -> None:
+    """Controls: a model by colour and one by place: all of the colour is lost, all of the place won."""
+    for name, model in (("colour", ByColour()), ("place", ByHalf())):
+        semcon.audit(model, bars(), evaluate="bias_search", out=tmp_path / name)
+    (one,) = side_by_side([tmp_path / "colour", tmp_path / "place"]).comparisons
+    found = {row.perturbation: row for row in one.differences if row.quantity == "follows"}
+    assert found["colour_of_another"].difference == pytest.approx(-1, abs=0.02)
+    assert found["colour_of_another"].sign == -1
+    assert found["position_of_another"].sign == 1
+    assert "predictions follow the colour of an image less: from 1.00 to 0 (" in " ".join(one.opening)
+    (same,) = side_by_side([tmp_path / "colour", tmp_path / "colour"]).comparisons
+    assert {row.sign for row in same.differences if row.quantity == "follows"} == {0}
+    assert same.opening == ("Bias search: predictions are not shown to follow any property more or less.",)
 
 
 def test_a_metric_frame_of_fairlearn_says_the_same(tmp_path: Any) -> None:

@@ -14,7 +14,7 @@ from semcon.comparing.compare import Comparison, SideBySide
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
 from semcon.core.measured import Measured
-from semcon.core.quantities import GAPS, MEAN_FLIP_RATE, RELATIVE
+from semcon.core.quantities import MEAN_FLIP_RATE, RELATIVE
 from semcon.gate import RuleResult, measured, undefined, verdict_on
 from semcon.report.reading import FAMILIES
 from semcon.rules import Rule, check_draws, check_rules, parse_rule, rule_name, speaks_of
@@ -55,11 +55,6 @@ def _matching(comparison: Comparison, rule: Rule) -> list[Difference]:
         needed = "the evaluation corruption" + (" with --budget standard" if rule.quantity == MEAN_FLIP_RATE else "")
         raise SemconError(f"the rule {rule.text!r} speaks of nothing that both have: it needs {needed} of both")
     families = sorted({one.perturbation for part in comparison.every for one in part.profile if one.perturbation})
-    if rule.quantity in GAPS:
-        raise SemconError(
-            f"the rule {rule.text!r} is about one run (semcon report judges it): of two there are differences by "
-            "group, such as accuracy[sex=f] < 0"
-        )
     check_rules([rule], both, families=families, whose="in both runs")
     about = next(
         (part for part in comparison.every if any(one.perturbation == rule.perturbation for one in part.differences)),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcon.comparing.corruption_error import relative_errors
+from semcon.comparing.recovered import recovered
 from semcon.comparing.shared_draws import SharedDraws
 from semcon.comparing.side_figures import SideFigures, averaged, paired_bounds
 from semcon.comparing.sides import Side, gauges, output_names, perturbations
@@ -78,6 +79,7 @@ def paired(first: Side, second: Side, told: Set[Key] = frozenset()) -> Paired:
     )
     if first.first.evaluation == "group_gap":
         found += _of_groups(kept[: len(one)], kept[len(one) :], everywhere, primary)
+    found += recovered(*([run.record.estimates for run in side.runs] for side in (first, second)))
     if first.first.evaluation == "corruption" and all(kept):
         runs = [Figures.concat(own) for own in kept]
         overall = (*relative_errors(runs[: len(one)], runs[len(one) :]), *overall)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from semcon.core.figures import RATES
+from semcon.core.quantities import SIGNED
 from semcon.core.record import Estimate, EvaluationRecord, Finding, ProfileRow, Record
 from semcon.core.seeds import seed_reach, widened
 from semcon.core.verdict import verdict
@@ -100,7 +101,7 @@ def _interval(entries: Sequence[Entry], means: Sequence[float]) -> tuple[float |
     low, high = widened(each.mean(axis=0), np.array(ends[:1]), np.array(ends[1:]), seed_reach(np.zeros((1, 1)), each))
     if entries[0].quantity in RATES:
         high = np.minimum(high, 1)
-    if entries[0].quantity != "confidence_drop":  # all other quantities are never negative
+    if entries[0].quantity not in SIGNED:
         low = np.maximum(low, 0)
     return (None if np.isnan(low[0]) else float(low[0])), (None if np.isnan(high[0]) else float(high[0]))
 

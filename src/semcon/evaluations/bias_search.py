@@ -12,6 +12,7 @@ import torch
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from semcon.core.errors import SemconError
+from semcon.core.quantities import FOLLOWS
 from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting
@@ -30,7 +31,6 @@ from semcon.subject import Subject
 
 MOST, ROOM = 2400, 2**29  # donors, as far as their pixels take no more than half a gigabyte
 FLOOR = 0.05  # how often predictions must follow before a property is named
-QUANTITY = "follows"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class BiasSearch(Evaluation):
             low, high = (None, None) if found is None else _bounds(found, tail)
             yield Estimate(
                 perturbation=factor.name, severity=1.0, draws="random", representation=None, distance=None,
-                quantity=QUANTITY, subset="all", statistic="mean", mean=found and found.mean, low=low, high=high,
+                quantity=FOLLOWS, subset="all", statistic="mean", mean=found and found.mean, low=low, high=high,
                 samples=found.images if found else 0,
                 reason=None if found is not None else "no copy of an image from another class",
             )  # fmt: skip

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from semcon.core.difference import LEVEL, OVERALL, Difference
 from semcon.core.explained import CHANCE, OF_COPIES, OF_MAPS
-from semcon.core.quantities import RELATIVE
+from semcon.core.quantities import FOLLOWS, GAPS, RELATIVE
 from semcon.report.numbers import DASH, decimals, number, plain, words
 from semcon.report.reading import FAMILIES, QUANTITIES
 
 MOST = 40
 FIRST, DECISIONS, CRITICAL, REPRESENTATION = "overall", "decisions", "critical", "representation"
-GROUPS, EXPLANATIONS = "groups", "explanations"
+GROUPS, EXPLANATIONS, PROPERTIES = "groups", "explanations", "properties"
 TITLES = {
     FIRST: "Over all perturbations and by family",
-    GROUPS: "Accuracy by group of images",
+    GROUPS: "Accuracy by group of images, and gaps",
+    PROPERTIES: "How far predictions follow a property of another image",
     EXPLANATIONS: "What explanations say",
     DECISIONS: "Decisions: flips and accuracy, tested",
     CRITICAL: "By how much the critical severity moved",
@@ -27,7 +28,7 @@ _GROUP = {
     "within_class_change": REPRESENTATION, "discontinuity": REPRESENTATION, "flip_probability": REPRESENTATION,
     "lipschitz": REPRESENTATION, "straightness": REPRESENTATION, "path_curvature": REPRESENTATION,
     "input_curvature": REPRESENTATION, **dict.fromkeys(RELATIVE, FIRST),
-    **dict.fromkeys((*OF_COPIES, *OF_MAPS), EXPLANATIONS),
+    **dict.fromkeys((*OF_COPIES, *OF_MAPS), EXPLANATIONS), FOLLOWS: PROPERTIES,
 }  # fmt: skip
 
 
@@ -136,8 +137,9 @@ def difference_table(
     ]  # fmt: skip
     groups = [
         one for one in differences
-        if one.subset.startswith("group:") and one.perturbation is None and one.quantity == "accuracy"
+        if one.subset.startswith("group") and one.perturbation is None and one.quantity in ("accuracy", *GAPS)
     ]  # fmt: skip
+    groups.sort(key=lambda one: one.quantity not in GAPS)
     clean = [one for one in shown if one.perturbation is None and _GROUP[one.quantity] != EXPLANATIONS]
     rest = [one for one in shown if one not in clean]
     rest.sort(key=lambda one: -abs(one.difference or 0) if one.quantity != "critical_severity" else 0)
@@ -167,7 +169,9 @@ def _row(one: Difference, group: str) -> DifferenceRow:
     if group == EXPLANATIONS:
         what = f"{words(one.representation or '')}{'' if one.perturbation is None else f', {what}'}"
     if group == GROUPS:
-        what = words(one.subset.removeprefix("group:").replace("=", ": "))
+        what = words(one.subset.partition(":")[2].replace("=", ": "))
+    if group == PROPERTIES:
+        what = words(name).removesuffix(" of another")
     about = one.representation if group == EXPLANATIONS else one.subset if group == GROUPS else ""
     return DifferenceRow(
         key="|".join((group, name, severity.strip(), one.draws, one.quantity, *([about] if about else []))), what=what,

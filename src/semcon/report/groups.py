@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from semcon.core.quantities import FOLLOWS
 from semcon.core.record import Estimate
 from semcon.report.numbers import plain, with_interval, words
 from semcon.report.reading import Reading
@@ -51,7 +52,7 @@ def _group(subset: str) -> str:
 
 def follow_tables(looks: Sequence[Reading]) -> list[Table]:
     """Properties in the order in which the first run's predictions follow them, with how often copies change class."""
-    follows, flips = ([_of(look, quantity) for look in looks] for quantity in ("follows", "flip"))
+    follows, flips = ([_of(look, quantity) for look in looks] for quantity in (FOLLOWS, "flip"))
     names = _ordered(follows)
     rows = tuple(
         (words(name).removesuffix(" of another"),

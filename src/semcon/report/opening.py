@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from semcon.core.difference import LEVEL, Difference
-from semcon.core.quantities import MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE
+from semcon.core.quantities import FOLLOWS, MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE
 from semcon.report.numbers import counted, decimals, interval, number, plain, words
 from semcon.report.text import visible
 
@@ -48,6 +48,7 @@ def evaluation_opening(
         for one in differences
         if (evaluation, one.perturbation, one.quantity, one.subset) == ("transfer", "linear_probe", "accuracy", "all")
     ]
+    told += [f"{name}: {one}." for one in (*_followed(differences), *_gaps(differences))]
     searched = _searched(differences)
     if searched is not None:
         told.append(
@@ -74,6 +75,31 @@ def _smoother(one: Difference) -> str:
     where = "" if one.severity is None else f" within {plain(one.severity)}/255"
     chance = "" if one.sign else "; chance could explain that"
     return f"{title}{where} went from {number(one.first)} to {number(one.second)} ({_signed(one, 1, '')}){chance}"
+
+
+def _followed(differences: Sequence[Difference]) -> Iterator[str]:
+    """Which properties predictions follow more or less than before, the largest difference first."""
+    known = [one for one in differences if one.quantity == FOLLOWS and one.difference is not None]
+    clear = sorted((one for one in known if one.sign), key=lambda one: -abs(one.difference or 0))
+    for one in clear:
+        what = words(one.perturbation or "").removesuffix(" of another")
+        way = "more" if one.sign > 0 else "less"
+        yield f"predictions follow the {what} of an image {way}: {_from_to(one)}"
+    if known and not clear:
+        yield "predictions are not shown to follow any property more or less"
+
+
+def _gaps(differences: Sequence[Difference]) -> Iterator[str]:
+    for one in differences:
+        if one.quantity == "accuracy_gap" and one.difference is not None and one.subset.startswith("groups:"):
+            chance = "" if one.sign else "; chance could explain that"
+            by = words(one.subset.removeprefix("groups:"))
+            yield f"the gap in accuracy between the best and the worst group by {by} went {_from_to(one)}{chance}"
+
+
+def _from_to(one: Difference) -> str:
+    """`from 0.6 to 0.4 (-0.2 [-0.3, -0.1])`."""
+    return f"from {number(one.first)} to {number(one.second)} ({_signed(one, 1, '')})"
 
 
 def _points(one: Difference) -> str:
