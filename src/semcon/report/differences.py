@@ -9,7 +9,8 @@ from semcon.core.difference import LEVEL, OVERALL, Difference
 from semcon.core.explained import CHANCE, OF_COPIES, OF_MAPS
 from semcon.core.quantities import FOLLOWS, GAPS, RELATIVE
 from semcon.report.numbers import DASH, decimals, number, plain, words
-from semcon.report.reading import FAMILIES, QUANTITIES
+from semcon.report.reading import FAMILIES, NO_WHOLE, QUANTITIES
+from semcon.report.transfers import READOUTS, learned
 
 MOST = 40
 FIRST, DECISIONS, CRITICAL, REPRESENTATION = "overall", "decisions", "critical", "representation"
@@ -143,7 +144,8 @@ def difference_table(
     clean = [one for one in shown if one.perturbation is None and _GROUP[one.quantity] != EXPLANATIONS]
     rest = [one for one in shown if one not in clean]
     rest.sort(key=lambda one: -abs(one.difference or 0) if one.quantity != "critical_severity" else 0)
-    first = [one for one in (*clean, *profile) if one.quantity in _GROUP]
+    whole = () if evaluation in NO_WHOLE else profile
+    first = [one for one in (*clean, *whole) if one.quantity in _GROUP]
     first.sort(key=lambda one: one.perturbation not in (None, OVERALL))
     rows = [_row(one, FIRST) for one in first] + [_row(one, GROUPS) for one in groups]
     rows += [_row(one, _GROUP[one.quantity]) for one in rest]
@@ -166,6 +168,8 @@ def _row(one: Difference, group: str) -> DifferenceRow:
         "all perturbations" if name == OVERALL else FAMILIES.get(name, words(name)) if group == FIRST else words(name)
     )
     what = f"{title}{severity}{worst}"
+    if name in READOUTS and one.severity is not None:
+        what = learned(name, one.severity)
     if group == EXPLANATIONS:
         what = f"{words(one.representation or '')}{'' if one.perturbation is None else f', {what}'}"
     if group == GROUPS:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from semcon.core.difference import LEVEL, Difference
 from semcon.core.quantities import FOLLOWS, MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE
 from semcon.report.numbers import counted, decimals, interval, number, plain, words
+from semcon.report.reading import NO_WHOLE
 from semcon.report.text import visible
 
 _ATTACKS = ("pgd_linf", "square_linf", "pgd_l2")
-_NO_WHOLE = ("adversarial", "axis_meaning", "bias_search", "group_gap", "transfer")  # whose mean means nothing
 _RATIOS = {MEAN_CORRUPTION_ERROR: "mean corruption error", MEAN_FLIP_RATE: "mean flip rate along sequences"}
 
 
@@ -37,7 +37,7 @@ def evaluation_opening(
     name = words(evaluation).capitalize()
     told: list[str] = []
     for one in overall:
-        if one.quantity == "accuracy" and one.difference is not None and evaluation not in _NO_WHOLE:
+        if one.quantity == "accuracy" and one.difference is not None and evaluation not in NO_WHOLE:
             told.append(f"{name}: accuracy over all of it changed by {_points(one)}.")
         elif one.quantity in _RATIOS:
             told.append(f"{name}: the {_RATIOS[one.quantity]} is {_ratio(one)}.")

@@ -64,6 +64,8 @@ FAMILIES = {
     "shape_and_texture": "shape and texture",
     "additive_ball": "additive ball",
 }
+NO_WHOLE = ("adversarial", "axis_meaning", "bias_search", "group_gap", "transfer")
+"""Evaluations whose mean over all that was tried means nothing."""
 SEVERITIES = ("issue", "warning", "note")
 _OF_A_GAUGE = {
     "change", "relative_change", "within_class_change", "discontinuity", "any_nearer_20", "local_lipschitz",

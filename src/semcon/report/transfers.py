@@ -21,13 +21,13 @@ def transfer_tables(looks: Sequence[Reading]) -> list[Table]:
         for severity in one.severities
     )  # fmt: skip
     rows = tuple(
-        (_learned(name, severity), (tuple(_text(look.get("accuracy", name, severity)) for look in looks),))
+        (learned(name, severity), (tuple(_text(look.get("accuracy", name, severity)) for look in looks),))
         for name, severity in keys
     )
     return [("accuracy on the target's images that were not learned from", ("learned", "accuracy"), rows)]
 
 
-def _learned(name: str, severity: float) -> str:
+def learned(name: str, severity: float) -> str:
     """`few-shot, 5 images of each class`; the other readouts learn from all that there are."""
     if name == "few_shot":
         return f"{READOUTS[name]}, {counted(int(severity), 'image')} of each class"
