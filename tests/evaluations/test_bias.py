@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import semcon
@@ -16,6 +17,7 @@ from semcon.comparing import gate as difference_gate
 from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError
 from semcon.datasets import Arrays, Shapes
+from semcon.grouping.factors import FACTORS
 from semcon.report.evaluations import evaluation_parts
 from semcon.report.reading import readings
 from semcon.rules import parse_rule
@@ -250,6 +252,28 @@ def test_groups_and_evaluations_without_decisions_are_compared_in_words_too(tmp_
     shown = capsys.readouterr().out
     assert "bias: aligned" in shown
     assert "the gap in accuracy between the best and the worst group by bias went from" in " ".join(shown.split())
+
+
+def test_the_bias_search_shows_what_it_does(tmp_path: Any) -> None:
+    """Two pictures a property, of images of two classes; the colour's copies by the transplant itself."""
+    run = semcon.audit(ByColour(), bars(), evaluate="bias_search", out=tmp_path / "run")
+    entries = run.record.evaluations[0].explained
+    counts = {name: [one.perturbation for one in entries].count(name) for name in follows(run.record)}
+    assert set(counts.values()) == {2}
+    colour = next(factor for factor in FACTORS if factor.name == "colour_of_another")
+    for one in entries:
+        image, donor, copy = (_pixels(tmp_path / "run" / one.files[role]) for role in ("image", "donor", "copy"))
+        if one.perturbation == colour.name:
+            made = colour.transplant(image, donor, None, None)
+            torch.testing.assert_close(copy, made, rtol=0, atol=2 / 255)
+            said = tuple(str(int(ByColour()(x).argmax())) for x in (image, donor))
+            assert (one.prediction, one.prediction_copy) == said
+            assert one.prediction != one.prediction_copy
+    assert "taken from" in (tmp_path / "run" / "report.html").read_text()
+
+
+def _pixels(path: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)[None] / 255
 
 
 def test_what_predictions_follow_is_compared(tmp_path: Any) -> None:

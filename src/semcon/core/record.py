@@ -232,7 +232,10 @@ class MapRecord(Plain):
 
 
 class ExplainedEntry(Plain):
-    """One image and its copy by one explanation: `alike`, the rank correlation of the maps; pictures by role."""
+    """One image and its copy by one explanation: `alike`, the rank correlation of the maps; pictures by role.
+
+    Of the bias search: `perturbation` is a property, and a picture is that of the image it was taken from.
+    """
 
     method: str
     perturbation: str

@@ -18,6 +18,7 @@ from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting
 from semcon.grouping.donors import Followed, Pool, followed
 from semcon.grouping.factors import FACTORS, Factor
+from semcon.grouping.transplants import pictures
 from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting
@@ -166,7 +167,8 @@ class BiasSearch(Evaluation):
             for one in named
         ]  # fmt: skip
         return Conclusion((f"{first} (0: whose it is makes no difference, 1: it alone decides): {told}.",),
-                          findings=tuple(findings), estimates=tuple(found))  # fmt: skip
+                          findings=tuple(findings), estimates=tuple(found),
+                          pictures=tuple(pictures(subject, self._factors, probe, self.seed)))  # fmt: skip
 
     def _scores(self, table: SampleTable) -> Iterator[Estimate]:
         tail = 0.025 / len(self.factors)  # Bonferroni over the properties

@@ -1,4 +1,7 @@
-"""The gallery of explanations: an image, its copy, and by run and method both maps and their difference."""
+"""The gallery of explanations: an image, its copy, and by run and method both maps and their difference.
+
+The bias search's too: an image, its copy, and the image that a property was taken from.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from semcon.report.cards import Picture, picture_of
 from semcon.report.numbers import number, plain, words
 from semcon.report.reading import Reading
 
-ROLES = ("map", "copy_map", "difference")
+ROLES, DONOR = ("map", "copy_map", "difference"), ("donor",)
 
 
 @dataclass(frozen=True)
 class ExplainedRow:
-    """One method of one run: the image's map carried along, the copy's, and what the second has more."""
+    """One method of one run: the image's map carried along, the copy's, and what the second has more; or the donor."""
 
     run: int
     label: str
@@ -55,13 +58,15 @@ def _card(entries: Sequence[tuple[int, Reading, ExplainedEntry]]) -> Iterator[Ex
     ordered = sorted(entries, key=lambda one: [entry.method for _, _, entry in entries].index(one[2].method))
     rows = tuple(row for one in ordered for row in _row(*one))
     if image is not None and copy is not None and rows:
-        yield ExplainedCard(words(first.perturbation), plain(first.severity), first.title, image, copy, rows)
+        name = words(first.perturbation).removesuffix(" of another")
+        yield ExplainedCard(name, plain(first.severity), first.title, image, copy, rows)
 
 
 def _row(place: int, run: Reading, entry: ExplainedEntry) -> Iterator[ExplainedRow]:
-    pictures = [picture_of(run.folder, entry.files.get(role)) for role in ROLES]
+    roles = DONOR if DONOR[0] in entry.files else ROLES
+    pictures = [picture_of(run.folder, entry.files.get(role)) for role in roles]
     known = tuple(one for one in pictures if one is not None)
-    if len(known) == len(ROLES):
+    if len(known) == len(roles):
         yield ExplainedRow(
             place, run.label, words(entry.method), number(entry.alike, 2), entry.prediction, entry.prediction_copy,
             known,
