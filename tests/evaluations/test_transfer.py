@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from scipy import stats
 from torch import nn
@@ -126,6 +127,30 @@ def test_images_that_are_learned_from_are_not_judged() -> None:
     other, more = colours(30, seed=1)
     pair = Target.of(Arrays(images, labels.tolist()), Arrays(np.concatenate([images, other]), [*labels, *more]))
     assert len(pair.test) == 30
+
+
+def test_bad_images_of_the_target_are_named_or_left_out_and_counted(tmp_path: Any) -> None:
+    images, labels = colours(30)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / str(label) / f"{i}.png")
+    (tmp_path / "1" / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(SemconError, match=r"broken\.png"):
+        audit(Network(), f"folder:{tmp_path}")
+    record = audit(Network(), f"folder:{tmp_path}", skip_bad=True)
+    assert "(1 unreadable image left out)" in record.evaluations[0].verdict[0]
+
+
+def test_only_classes_that_occur_count() -> None:
+    """Labels 0, 1000 and 2000 are three classes; a named one without an image is none, and costs no shots."""
+    images, labels = colours(60)
+    sparse = Target.of(Arrays(images, (1000 * labels).tolist()))
+    assert sparse.classes == ("0", "1000", "2000")
+    assert sparse.counts.min() >= 5
+    dense = Target.of(Arrays(images, labels.tolist()))
+    assert torch.equal(sparse.test.labels, dense.test.labels)
+    named = Arrays(images, (labels + (labels > 0)).tolist(), classes=("red", "never", "green", "blue"))
+    assert Target.of(named).classes == ("red", "green", "blue")
 
 
 def test_few_images_of_a_class_leave_shots_out_and_refuse_those_asked_for() -> None:

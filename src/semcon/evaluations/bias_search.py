@@ -13,12 +13,12 @@ from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from semcon.core.errors import SemconError
 from semcon.core.quantities import FOLLOWS
-from semcon.core.record import Estimate, Finding, PerturbationRecord
+from semcon.core.record import Estimate, ExplainedEntry, Finding, PerturbationRecord
 from semcon.core.table import SampleTable
-from semcon.evaluating import Conclusion, Evaluation, Setting
+from semcon.evaluating import Conclusion, Evaluation, Pictured, Setting
 from semcon.grouping.donors import Followed, Pool, followed
 from semcon.grouping.factors import FACTORS, Factor
-from semcon.grouping.transplants import pictures
+from semcon.grouping.transplants import transplanted
 from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting
@@ -168,7 +168,16 @@ class BiasSearch(Evaluation):
         ]  # fmt: skip
         return Conclusion((f"{first} (0: whose it is makes no difference, 1: it alone decides): {told}.",),
                           findings=tuple(findings), estimates=tuple(found),
-                          pictures=tuple(pictures(subject, self._factors, probe, self.seed)))  # fmt: skip
+                          pictures=tuple(self._pictures(subject, probe)))  # fmt: skip
+
+    def _pictures(self, subject: Subject, probe: Batch) -> Iterator[Pictured]:
+        for one in transplanted(subject, self._factors, probe, self.seed):
+            entry = ExplainedEntry(
+                method="taken_from", perturbation=one.factor, severity=1.0, sample=int(probe.ids[one.row]),
+                title=probe.titles[one.row], prediction=str(one.before), prediction_copy=str(one.after), alike=None,
+                files={},
+            )  # fmt: skip
+            yield Pictured(entry, {"image": one.image, "donor": one.donor, "copy": one.copy})
 
     def _scores(self, table: SampleTable) -> Iterator[Estimate]:
         tail = 0.025 / len(self.factors)  # Bonferroni over the properties

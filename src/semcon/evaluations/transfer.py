@@ -212,10 +212,11 @@ class Transfer(Evaluation):
             told.append(f"fine-tuning {_text(found['fine_tuning', count])}")
         chance = float((table.images["label"] == table.images["prediction"]).mean() or 0)  # pyright: ignore[reportArgumentType]
         low, high = wilson(chance, float(len(table.images)))
+        bad = f" ({counted(target.bad, 'unreadable image')} left out)" if target.bad else ""
         sentence = (
             f"Learning from {counted(len(target.train), 'image')} of the target {target.shown} in "
-            f"{len(target.classes)} classes, judged by {len(target.test)} others: accuracy is {'; '.join(told)}. The "
-            f"commonest class alone has {number(chance)} {interval(float(low), float(high), chance)}."
+            f"{len(target.classes)} classes, judged by {len(target.test)} others{bad}: accuracy is {'; '.join(told)}. "
+            f"The commonest class alone has {number(chance)} {interval(float(low), float(high), chance)}."
         )
         few = tuple(one for one in every if one.perturbation == "few_shot")
         return Conclusion((sentence,), findings=tuple(self._findings()), estimates=few)

@@ -153,7 +153,8 @@ def _run(
         gradients=subject.differentiable, labelled=bool((scanned.labels >= 0).all()),
         masks=mask_reader(dataset) is not None, limits=limits, eps=settings.eps, autoattack=settings.autoattack,
         explanations=settings.explanations,
-        target=parse_target(settings.transfer_to, settings.seed), transfer_layer=settings.transfer_layer,
+        target=parse_target(settings.transfer_to, settings.seed, skip_bad=settings.skip_bad),
+        transfer_layer=settings.transfer_layer,
         shots=settings.shots, reference=reference,
         trials=trials if settings.perturbations else (),
         attributes=read_attributes(dataset, scanned, settings.groups, whole=_whole(data))

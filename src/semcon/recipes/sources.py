@@ -112,7 +112,7 @@ def parse_data(data: Any, limit: int | None, masks: str | Path | None = None) ->
     raise SemconError(f"unknown data {text!r}: expected {', '.join(forms[:-1])} or {forms[-1]}")
 
 
-def parse_target(data: Any, seed: int) -> Target | None:
+def parse_target(data: Any, seed: int, *, skip_bad: bool = False) -> Target | None:
     """What is transferred to: one data set, or two as `TRAIN,TEST` or a pair; None for None."""
     from semcon.transferring.target import Target
 
@@ -123,7 +123,7 @@ def parse_target(data: Any, seed: int) -> Target | None:
         parts = [part.strip() for part in data.split(",")]
     if not 1 <= len(parts) <= 2:
         raise SemconError(f"--transfer-to expects one data set, or two as TRAIN,TEST, got {data!r}")
-    return Target.of(*(parse_data(part, None) for part in parts), seed=seed)
+    return Target.of(*(parse_data(part, None) for part in parts), seed=seed, skip_bad=skip_bad)
 
 
 def _datasets_with(fact: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,32 +39,38 @@ class Images:
 
 @dataclass(frozen=True)
 class Target:
-    """What is learned from (`train`), what is judged (`test`), and the names of their classes."""
+    """What is learned from (`train`), what is judged (`test`), and the names of their classes.
+
+    `bad`: images that could not be read and are left out.
+    """
 
     name: str
     source: str
     classes: tuple[str, ...]
     train: Images
     test: Images
+    bad: int = 0
 
     @classmethod
-    def of(cls, train: Dataset, test: Dataset | None = None, *, seed: int = 0) -> Target:
+    def of(cls, train: Dataset, test: Dataset | None = None, *, seed: int = 0, skip_bad: bool = False) -> Target:
         """Two data sets of the same classes; or one, of which a keyed half is learned from: equal images stay together.
 
         Test images that are learned from too are left out. Errors: `SemconError` for images without labels, fewer than
-        two classes, a class that is judged and has no image to learn from.
+        two classes, a class that is judged and has no image to learn from; `UnreadableImageError` unless `skip_bad`.
         """
-        learned = _read(train)
+        learned = _read(train, skip_bad=skip_bad)
+        bad = len(learned.scan.bad)
         if test is None:
             half = Keys(learned.scan.ids, seed, scope="transfer").uniform("split") < 0.5
             learned, judged = (learned.part(torch.nonzero(side).flatten()) for side in (half, ~half))
         else:
-            judged = _read(test)
+            judged = _read(test, skip_bad=skip_bad)
+            bad += len(judged.scan.bad)
             if train.classes is not None and test.classes is not None:
                 judged = Images(judged.dataset, judged.scan, _renumbered(judged.labels, train, test))
             known = torch.isin(judged.scan.ids, learned.scan.ids)
             judged = judged.part(torch.nonzero(~known).flatten())
-        found = cls(train.name, train.source, _names(train, learned, judged), learned, judged)
+        found = cls(train.name, train.source, *_present(train, learned, judged), bad)
         found._check()
         return found
 
@@ -85,14 +91,8 @@ class Target:
         return f"{self.train.scan.fingerprint} {self.test.scan.fingerprint}"
 
     def _check(self) -> None:
-        present = torch.unique(torch.cat((self.train.labels, self.test.labels)))
-        if len(present) and int(present[-1]) >= len(self.classes):
-            raise SemconError(
-                f"{self.source} has {len(self.classes)} classes, and a label {int(present[-1])} is to be learned or "
-                "judged: expected the same classes in both parts"
-            )
-        if len(present) < 2:
-            only = self.classes[int(present[0])] if len(present) else "none"
+        if len(self.classes) < 2:
+            only = self.classes[0] if self.classes else "none"
             raise SemconError(f"{self.source} has one class to transfer to ({only}): expected at least two")
         if not len(self.test):
             raise SemconError(f"no image of {self.source} is left to judge by: all of them are learned from")
@@ -106,8 +106,8 @@ class Target:
             )
 
 
-def _read(dataset: Dataset) -> Images:
-    found = scan(dataset)
+def _read(dataset: Dataset, *, skip_bad: bool) -> Images:
+    found = scan(dataset, skip_bad=skip_bad)
     if bool((found.labels < 0).any()):
         count = int((found.labels < 0).sum())
         raise SemconError(f"transfer needs labels: {count} of {len(found.labels)} images of {dataset.source} have none")
@@ -123,7 +123,16 @@ def _renumbered(labels: Tensor, train: Dataset, test: Dataset) -> Tensor:
     return torch.tensor([own.index(name) for name in other])[labels]
 
 
-def _names(train: Dataset, learned: Images, judged: Images) -> tuple[str, ...]:
-    if train.classes is not None:
-        return tuple(train.classes)
-    return tuple(map(str, range(1 + int(torch.cat((learned.labels, judged.labels)).max()))))
+def _present(train: Dataset, learned: Images, judged: Images) -> tuple[tuple[str, ...], Images, Images]:
+    """The classes that occur, and both parts with their places among them."""
+    present = torch.unique(torch.cat((learned.labels, judged.labels)))
+    last = int(present[-1]) if len(present) else -1
+    known = tuple(map(str, range(last + 1)) if train.classes is None else train.classes)
+    if last >= len(known):
+        raise SemconError(
+            f"{train.source} has {len(known)} classes, and a label {last} is to be learned or judged: expected the "
+            "same classes in both parts"
+        )
+    place = torch.zeros(last + 1, dtype=torch.int64).index_fill_(0, present, 1).cumsum(0) - 1
+    learned, judged = (replace(part, labels=place[part.labels]) for part in (learned, judged))
+    return tuple(known[label] for label in present.tolist()), learned, judged
