@@ -105,6 +105,13 @@ def test_here_is_on_the_cpu_wherever_the_numbers_go() -> None:
     assert there.ids.device.type == "cpu"
 
 
+def test_a_default_device_changes_nothing() -> None:
+    with torch.device("meta"):
+        drawn = Keys(IDS, 1, 2, "a").uniform("p"), Keys(IDS, 1, 2, "a").normal("p", (100,))
+    assert torch.equal(drawn[0], Keys(IDS, 1, 2, "a").uniform("p"))
+    assert torch.equal(drawn[1], Keys(IDS, 1, 2, "a").normal("p", (100,)))
+
+
 def test_draws_per_sample_equal_draws_one_by_one() -> None:
     visits = torch.tensor([0, 3, 2**33, 1, 3, 9, 2**40 + 1])
     together = Keys(IDS, 5, visits, "s").bits("p", (4,))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import semcon
 from semcon.canvas import Canvas
 from semcon.core.errors import SemconError, UnknownNameError
-from semcon.subject import CHANNELS_LAST_FROM, Subject
+from semcon.subject import CHANNELS_LAST_FROM, Subject, whole_float32
 
 MEAN, STD = (0.1, 0.5, 0.7), (0.5, 0.25, 2.0)
 
@@ -243,3 +244,39 @@ def test_what_is_known_of_a_black_box_and_of_a_network() -> None:
         other = Net()
         other.state_dict()[name][0] += 1e-3
         assert subject(other).fingerprint != net.fingerprint
+
+
+def test_float32_keeps_its_bits_while_it_measures() -> None:
+    """Convolutions on GPUs may round to TF32 by default: not within the block; as before after it, and after errors."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        for wanted in ((True, False), (False, True)):
+            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted
+            with pytest.raises(KeyError):
+                _bits()
+            assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == wanted
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@whole_float32()
+def _bits() -> None:
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.conv.fp32_precision != "tf32"
+    raise KeyError
+
+
+def test_an_audit_measures_with_all_bits_of_float32() -> None:
+    class Told(nn.Module):
+        seen: ClassVar[set[bool]] = set()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) == 20:  # the images, not what the model is asked when it is built
+                self.seen.add(torch.backends.cudnn.allow_tf32)
+            return x.mean((2, 3))
+
+    before = torch.backends.cudnn.allow_tf32
+    semcon.audit(Told(), (torch.rand(20, 3, 8, 8), torch.arange(20) % 3), perturbations=["hue"])
+    assert Told.seen == {False}
+    assert torch.backends.cudnn.allow_tf32 is before

@@ -229,11 +229,12 @@ class ContinuityConstraint(nn.Module):
         return [torch.where(scale > 0, scale, 1).to(like) for scale in self.scales]
 
     def _own_keys(self, x: Tensor) -> Keys:
-        return Keys(torch.arange(len(x)) + rank() * len(x), self.seed, int(self.step), "constraint", x.device)
+        ids = torch.arange(len(x), device="cpu") + rank() * len(x)
+        return Keys(ids, self.seed, int(self.step), "constraint", x.device)
 
     def _chosen(self, keys: Keys) -> tuple[Tensor, float]:
         """The rows that get a copy: those of smallest hash in the global batch, ceil(share B) of them."""
-        everyone = torch.arange(len(keys.ids))
+        everyone = torch.arange(len(keys.ids), device="cpu")
         if self.options.share == 1:
             return everyone, 1.0
         order = keys.here().within("share").bits("order").to(torch.int64)

@@ -164,7 +164,7 @@ def streak(x: Tensor, radius: Tensor, sigma: Tensor, degrees: Tensor) -> Tensor:
 def _rays(radius: Tensor, sigma: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Weights with sum 1, and the rows and columns that the points lie off, (B, points) each, on the CPU."""
     width, sigma, angle = 1 + 2 * radius.cpu().double(), sigma.cpu().double(), degrees.cpu().double().deg2rad()
-    point = torch.arange(math.ceil(float(width.max())), dtype=torch.float64)
+    point = torch.arange(math.ceil(float(width.max())), dtype=torch.float64, device="cpu")
     weights = (-0.5 * (point / sigma[:, None]) ** 2).exp() * (width[:, None] - point).clamp(0, 1)
     weights = weights.where(weights > _FAINT, 0)
     rows, columns = ((point * part[:, None] - 0.5).ceil().long() for part in (angle.sin(), angle.cos()))

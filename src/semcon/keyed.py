@@ -154,7 +154,7 @@ class Keys:
     ) -> Tensor:
         element = np.arange(size[1], dtype=np.uint32)
         bits = _hashed(_hashed(element ^ keys[0][:, None]) + keys[1][:, None])
-        drawn = torch.empty(size, dtype=dtype)
+        drawn = torch.empty(size, dtype=dtype, device="cpu")
         finish(torch.from_numpy(bits.view(np.int32)), drawn)
         return drawn.to(self.device, non_blocking=True)
 
@@ -187,7 +187,8 @@ class Keys:
         salt = int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
         a, b = np.array([salt >> (32 * i) & _MASK for i in range(4)], dtype=np.uint32).reshape(2, 2, 1).swapaxes(0, 1)
         low, high = _halves(self.ids)
-        draw_low, draw_high = _halves(self.draw if isinstance(self.draw, Tensor) else torch.tensor([self.draw]))
+        draw = self.draw if isinstance(self.draw, Tensor) else torch.tensor([self.draw], device="cpu")
+        draw_low, draw_high = _halves(draw)
         h = _hashed(low ^ a)
         h = _hashed(h + (high + b))
         h = _hashed((h ^ draw_low) + (a ^ b))

@@ -110,7 +110,7 @@ class Neighbourhood:
 
     def _members(self, keys: Keys) -> Iterator[tuple[int, Tensor]]:
         """Which rows each perturbation works on, as indices on the CPU: how many they are is known without waiting."""
-        everyone = torch.arange(len(keys.ids))
+        everyone = torch.arange(len(keys.ids), device="cpu")
         if len(self.parts) == 1:
             yield 0, everyone
             return

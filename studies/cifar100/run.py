@@ -1,6 +1,6 @@
 """CIFAR-100 at full length: the constraint, plain augmentation and cross-entropy at equal compute, three seeds of each.
 
-    python studies/cifar100/run.py [--device cuda] [--processes 9] [--epochs 30] [--limit 1000] [--work DIR]
+    python studies/cifar100/run.py [--device cuda] [--processes 9] [--epochs 30] [--seeds 3] [--limit 1000] [--work DIR]
         [--phase train|audit|compare]
 
 Question: what do the small trainings of `studies/equal_compute` and `studies/robustness` say of networks that are
@@ -41,7 +41,7 @@ KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "augmentation": ("augmentation", {"strength": 1.5}),
     "continuous": ("continuity", {"alpha": 1.0, "share": 0.25}),
 }
-SEEDS, BATCH, RATE = (0, 1, 2), 512, 0.2
+BATCH, RATE = 512, 0.2
 
 
 def data(part: str) -> str:
@@ -85,11 +85,12 @@ def every(given: argparse.Namespace) -> None:
         print(job[1], job[0], "done", flush=True)
 
     with ThreadPoolExecutor(given.processes) as pool:
-        list(pool.map(run, product(SEEDS, KNOBS)))
+        list(pool.map(run, product(range(given.seeds), KNOBS)))
 
 
 def together(given: argparse.Namespace) -> SideBySide:
-    return side_by_side([[given.work / "audits" / f"{name}-{seed}" for seed in SEEDS] for name in KNOBS])
+    audits = given.work / "audits"
+    return side_by_side([[audits / f"{name}-{seed}" for seed in range(given.seeds)] for name in KNOBS])
 
 
 def main() -> None:
@@ -100,10 +101,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--epochs", type=float, default=30)
     parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--budget", default="standard", choices=("fast", "standard", "full"))
     parser.add_argument("--one", nargs=2, metavar=("NAME", "SEED"))
     given = parser.parse_args()
+    if given.device == "auto":
+        given.device = "cuda" if torch.cuda.is_available() else "cpu"
     if given.one is not None:
         one(given.one[0], int(given.one[1]), given)
         return
@@ -113,7 +117,7 @@ def main() -> None:
         print(sides.report(given.work / "report.html"))
         plain = {
             "what": (__doc__ or "").partition("\n\n")[0], "task": "cifar100", "images": given.limit,
-            "budget": given.budget, "seeds": len(SEEDS), "environment": environment(torch.device(given.device)),
+            "budget": given.budget, "seeds": given.seeds, "environment": environment(torch.device(given.device)),
             **results(sides),
         }  # fmt: skip
         (HERE / "results").mkdir(exist_ok=True)

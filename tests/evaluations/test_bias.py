@@ -225,8 +225,11 @@ def test_groups_are_compared_in_gates_too(tmp_path: Any) -> None:
     (gap,) = [one for one in together.comparisons[0].differences
               if (one.quantity, one.subset) == ("accuracy_gap", "groups:bias")]  # fmt: skip
     assert (gap.first, gap.second) == pytest.approx((gaps[0]["groups:bias"], gaps[1]["groups:bias"]))
+    for beyond, state in ((gap.low - 0.01, "failed"), (gap.high + 0.01, "passed"), (gap.difference, "undecided")):
+        (result,) = difference_gate.judge(together, [difference_gate.parse(f"accuracy_gap[bias] > {beyond:.4f}")])
+        assert result.state == state
     for text in (
-        "accuracy_gap[bias] > 1", "accuracy[bias=aligned] < -1", "flip[bias=aligned] > 1",
+        "accuracy[bias=aligned] < -1", "flip[bias=aligned] > 1",
         "hue flip[bias=conflicting] > 1",
     ):  # fmt: skip
         results = difference_gate.judge(together, [difference_gate.parse(text)])
@@ -269,7 +272,7 @@ def test_the_bias_search_shows_what_it_does(tmp_path: Any) -> None:
             said = tuple(str(int(ByColour()(x).argmax())) for x in (image, donor))
             assert (one.prediction, one.prediction_copy) == said
             assert one.prediction != one.prediction_copy
-    assert "taken from" in (tmp_path / "run" / "report.html").read_text()
+    assert (tmp_path / "run" / "report.html").read_text().count("<figcaption>taken from</figcaption>") == len(entries)
 
 
 def _pixels(path: Any) -> torch.Tensor:

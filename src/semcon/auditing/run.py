@@ -36,11 +36,12 @@ from semcon.measuring.row_writer import in_schema
 from semcon.partial import PartialRun
 from semcon.progress import Progress
 from semcon.run_record import RunRecord, table_file
-from semcon.subject import Subject
+from semcon.subject import Subject, whole_float32
 
 PROBE = 256
 
 
+@whole_float32()
 def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, progress: Progress) -> RunRecord:
     """Measure, summarise, check, choose the gallery, write the run folder. Returns the record."""
     began = time.perf_counter()

@@ -1,9 +1,10 @@
 """Differences of figures that only the records know: gaps between groups, and what predictions follow.
 
 Each has an interval of its own, the one over the worst and the best group, the other clustered by images and donors,
-and no resamples that a second run shares. A difference's interval is recovered from the two: each half is that of the
-sides' halves in quadrature, as of independent figures. On the same images two networks err alike more often than that,
-so it is wide rather than narrow. Source: the square-and-add rule of Zou and Donner (2008).
+and no resamples that a second run shares. A difference's interval is recovered from the two. Of what predictions follow
+each half is that of the sides' halves in quadrature, as of independent figures; on the same images two networks err
+alike rather than that. Source: the square-and-add rule of Zou and Donner (2008). Of gaps the halves are added: where
+the best group of one network is the worst of the other, chance moves their gaps against each other.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def _difference(key: Key, first: Sequence[Estimate], second: Sequence[Estimate])
     (a, a_low, a_high), (b, b_low, b_high) = _mean(first), _mean(second)
     reach = seed_reach(*(np.array([[run.mean] for run in side], np.float64) for side in (first, second)))
     value = b - a
-    low, high = widened(value, value - np.hypot(b - b_low, a_high - a), value + np.hypot(b_high - b, a - a_low), reach)
+    both = np.add if key.quantity in GAPS else np.hypot
+    low, high = widened(value, value - both(b - b_low, a_high - a), value + both(b_high - b, a - a_low), reach)
     return Difference(
         *key, first=_known(a), second=_known(b), difference=_known(value), low=_known(low), high=_known(high),
         samples=min(run.samples for run in (*first, *second)), seeds=(len(first), len(second)),

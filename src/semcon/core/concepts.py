@@ -85,8 +85,10 @@ class Perturbation(ABC):
             with torch.autocast(x.device.type, enabled=False):
                 return self(x, unit, severity, context)
         if not isinstance(severity, Tensor):
-            whole = x.new_full((len(x),), severity)
-            return x.clone() if severity == 0 else self.apply(x, unit, whole, context)
+            some = bool(torch.tensor(severity, dtype=x.dtype, device="cpu") != 0)  # asked without waiting for a device
+            severity = x.new_full((len(x),), severity)
+            if some:
+                return self.apply(x, unit, severity, context)
         return torch.where((severity == 0).view(-1, 1, 1, 1), x, self.apply(x, unit, severity, context))
 
     def check_severity(self, severity: float) -> float:

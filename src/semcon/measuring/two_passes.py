@@ -17,7 +17,7 @@ from semcon.measuring.plan import Plan
 from semcon.measuring.references import Index, References, choose, gather
 from semcon.measuring.trial_run import Besides, Clean
 from semcon.progress import Progress
-from semcon.subject import Subject
+from semcon.subject import Subject, whole_float32
 
 KEEP_EVERY = 2.0  # seconds of measuring that a kill may cost
 Reader = Callable[[Sequence[int]], Iterable[Batch]]
@@ -26,6 +26,7 @@ Keeper = Callable[[SampleTable], None]
 """Takes every part of a table as soon as it is there."""
 
 
+@whole_float32()
 def two_passes(
     plan: Plan, subject: Subject, index: Index, read: Reader, *, skip: set[int], keep: Keeper, progress: Progress,
     title: str = "measuring", more: Callable[[Batch], pl.DataFrame] | None = None, passes: float = 0.0,
