@@ -5,10 +5,10 @@
 
 Question: what do the small trainings of `studies/equal_compute` and `studies/robustness` say of networks that are
 trained until they are good? ResNet-20 on 50 000 images; flips and shifts of up to an eighth for all; P is Gaussian
-noise .1, brightness and contrast .3, as on CIFAR-10 there, with the knobs chosen there. An objective whose
-step costs r times cross-entropy's (`studies/equal_compute`, `cost.json`) makes 1 / r of its steps. Every network is
-then put through `continuity` and through what `studies/robustness` looks at, on images that it never saw. Each network
-is a process of its own, `--processes` at a time; run again, it goes on.
+noise .1, brightness and contrast .3, as on CIFAR-10 there, with the knobs chosen there. An objective whose step costs r
+times cross-entropy's (`studies/equal_compute`, `cost.json`) makes 1 / r of its steps. Every network is then put through
+`continuity` and what `studies/robustness` looks at, on images that it never saw, and its features are transferred to
+CIFAR-10. Each network is a process of its own, `--processes` at a time; run again, it goes on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -42,11 +43,17 @@ KNOBS: dict[str, tuple[str, dict[str, Any]]] = {
     "continuous": ("continuity", {"alpha": 1.0, "share": 0.25}),
 }
 BATCH, RATE = 512, 0.2
+KINDS: dict[str, Callable[[], dict[str, Any]]] = {
+    "audits": lambda: {"evaluate": ("continuity", *EVALUATIONS)},
+    "transfers": lambda: {
+        "evaluate": ("transfer",), "transfer_to": f"{data('test', 'cifar10')}[0:5000]", "shots": "1,5,10,25",
+    },
+}  # fmt: skip
 
 
-def data(part: str) -> str:
+def data(part: str, kind: str = "cifar100") -> str:
     """`train` may lie in several files, in their order."""
-    folder = Path(os.environ.get("SEMCON_DATA", HERE.parents[2] / "shared" / "data")) / "cifar100"
+    folder = Path(os.environ.get("SEMCON_DATA", HERE.parents[2] / "shared" / "data")) / kind
     return "parquet:" + ",".join(map(str, sorted(folder.glob(f"{part}*.parquet"))))
 
 
@@ -64,16 +71,16 @@ def recipe(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
 def one(name: str, seed: int, given: argparse.Namespace) -> None:
     """Train and audit one network, as far as the phase goes."""
     torch.set_num_threads(1)
-    network, out = given.work / "networks" / f"{name}-{seed}", given.work / "audits" / f"{name}-{seed}"
+    network = given.work / "networks" / f"{name}-{seed}"
     if not network.exists():
         network.parent.mkdir(parents=True, exist_ok=True)
         train(recipe(name, seed, given), out=network, resume=True)
-    if given.phase != "train" and not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        audit(
-            f"run:{network}", data("test"), evaluate=("continuity", *EVALUATIONS), budget=given.budget,
-            limit=given.limit, name=name, out=out, resume=True, device=given.device, workers=1,
-        )  # fmt: skip
+    common = {"budget": given.budget, "limit": given.limit, "name": name, "device": given.device, "workers": 1}
+    for kind, options in KINDS.items() if given.phase != "train" else ():
+        out = given.work / kind / f"{name}-{seed}"
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            audit(f"run:{network}", data("test"), out=out, resume=True, **common, **options())
 
 
 def every(given: argparse.Namespace) -> None:
@@ -88,9 +95,9 @@ def every(given: argparse.Namespace) -> None:
         list(pool.map(run, product(range(given.seeds), KNOBS)))
 
 
-def together(given: argparse.Namespace) -> SideBySide:
-    audits = given.work / "audits"
-    return side_by_side([[audits / f"{name}-{seed}" for seed in range(given.seeds)] for name in KNOBS])
+def together(given: argparse.Namespace, kind: str) -> SideBySide:
+    folder = given.work / kind
+    return side_by_side([[folder / f"{name}-{seed}" for seed in range(given.seeds)] for name in KNOBS])
 
 
 def main() -> None:
@@ -113,12 +120,12 @@ def main() -> None:
         return
     every(given)
     if given.phase == "compare":
-        sides = together(given)
-        print(sides.report(given.work / "report.html"))
+        sides, features = (together(given, kind) for kind in KINDS)
+        print(sides.report(given.work / "report.html"), features.report(given.work / "transfer.html"))
         plain = {
             "what": (__doc__ or "").partition("\n\n")[0], "task": "cifar100", "images": given.limit,
             "budget": given.budget, "seeds": given.seeds, "environment": environment(torch.device(given.device)),
-            **results(sides),
+            **results(sides), "transfer": results(features)["differences"],
         }  # fmt: skip
         (HERE / "results").mkdir(exist_ok=True)
         (HERE / "results" / "cifar100.json").write_text(json.dumps(plain, indent=1) + "\n")
