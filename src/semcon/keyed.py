@@ -156,13 +156,13 @@ class Keys:
         bits = _hashed(_hashed(element ^ keys[0][:, None]) + keys[1][:, None])
         drawn = torch.empty(size, dtype=dtype, device="cpu")
         finish(torch.from_numpy(bits.view(np.int32)), drawn)
-        return drawn.to(self.device, non_blocking=True)
+        return _sent(drawn, self.device)
 
     def _drawn_there(
         self, keys: tuple[_Words, _Words], size: tuple[int, int], dtype: torch.dtype, finish: _Finish
     ) -> Tensor:
         """On the device, block by block."""
-        first, second = torch.from_numpy(np.stack(keys).view(np.int32)).to(self.device)
+        first, second = _sent(torch.from_numpy(np.stack(keys).view(np.int32)), self.device)
         device = first.device
         element = _folded(torch.arange(size[1], dtype=torch.int32, device=device), 16)
         first = _folded(first, 16)
@@ -194,6 +194,11 @@ class Keys:
         h = _hashed((h ^ draw_low) + (a ^ b))
         first, second = _hashed(h + draw_high)
         return first, second
+
+
+def _sent(numbers: Tensor, device: torch.device | None) -> Tensor:
+    """On the device. CUDA takes a copy of what lies in ordinary memory, so nothing need be waited for there."""
+    return numbers.to(device, non_blocking=device is not None and device.type == "cuda")
 
 
 def _halves(numbers: Tensor) -> tuple[_Words, _Words]:
