@@ -222,6 +222,32 @@ def test_faithfulness_is_told_beside_an_order_that_knows_nothing() -> None:
     assert not blind.record.evaluations[0].verdict
 
 
+@pytest.mark.parametrize("learned", [True, False])
+def test_who_ignores_the_weights_is_told_and_who_looks_at_one_patch_is_not_accused(learned: bool) -> None:
+    """Controls: weights that are all alike stay as they are when shuffled; a patch's maps share all zeros around it."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter) if learned else nn.init.constant_(parameter, 0.1)
+
+    class Patch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.network(x[:, :, 4:12, 4:12]) + 1e-3 * torch.arange(5)
+
+    record = semcon.audit(
+        Patch(), Shapes(size=SIZE, limit=40), evaluate="explanation_faithfulness", explanations=("gradient",)
+    ).record
+    (one,) = [e for e in record.evaluations[0].estimates if e.quantity == "randomised" and e.subset == "all"]
+    accused = "explanation-ignores-weights" in [finding.code for finding in record.findings]
+    assert accused is not learned
+    if not learned:
+        assert one.mean is None or one.mean > 0.99
+
+
 def test_masks_without_an_object_are_said_to_say_nothing() -> None:
     class Dark(Masked):
         def mask(self, index: int) -> np.ndarray:

@@ -16,7 +16,15 @@ from semcon.explaining.curves import area, baseline, deletion, insertion, places
 from semcon.explaining.fidelity import Removals, infidelity, max_sensitivity
 from semcon.explaining.focus import entropy, gini, mask_iou, mass_inside, pointing_game
 from semcon.explaining.imputation import impute
-from semcon.explaining.likeness import cosine, likeness, most_important, rank_correlation, ssim, top_overlap
+from semcon.explaining.likeness import (
+    cosine,
+    likeness,
+    most_important,
+    rank_correlation,
+    rank_correlation_of_support,
+    ssim,
+    top_overlap,
+)
 from semcon.explaining.randomised import randomised
 from semcon.explanations import Gradient, InputXGradient, Rise
 from semcon.keyed import Keys
@@ -52,6 +60,26 @@ def test_rank_correlation_is_scipys_with_ties() -> None:
     a, b = maps(0).relu(), maps(1).round()
     expected = [stats.spearmanr(one.flatten(), other.flatten()).statistic for one, other in zip(a, b, strict=True)]
     np.testing.assert_allclose(rank_correlation(a, b), expected, atol=1e-6)
+
+
+def test_common_zeros_are_no_likeness() -> None:
+    """Oracle: scipy on what is left; and two unrelated maps of one patch are not alike because of what lies around."""
+    a, b = maps(0).relu(), maps(1).relu()
+    kept = [((one != 0) | (other != 0)).flatten() for one, other in zip(a, b, strict=True)]
+    expected = [
+        stats.spearmanr(one.flatten()[own], other.flatten()[own]).statistic
+        for one, other, own in zip(a, b, kept, strict=True)
+    ]
+    assert not all(own.all() for own in kept)
+    np.testing.assert_allclose(rank_correlation_of_support(a, b), expected, atol=1e-6)
+    torch.testing.assert_close(
+        rank_correlation_of_support(maps(0) + 9, maps(1) + 9), rank_correlation(maps(0), maps(1))
+    )
+    noise = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    noise[:, :, :, 8:] = 0
+    assert (rank_correlation(*noise) > 0.9).all()
+    assert (rank_correlation_of_support(*noise).abs() < 0.25).all()
+    assert torch.isnan(rank_correlation_of_support(a, torch.zeros_like(a))).all()
 
 
 def test_ssim_is_scikit_images() -> None:

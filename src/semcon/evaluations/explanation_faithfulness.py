@@ -22,7 +22,7 @@ from semcon.evaluating import Conclusion, Setting
 from semcon.explaining.curves import area, baseline, deletion, insertion, places
 from semcon.explaining.fidelity import Removals, infidelity, max_sensitivity
 from semcon.explaining.imputation import impute
-from semcon.explaining.likeness import blank, rank_correlation
+from semcon.explaining.likeness import blank, rank_correlation_of_support
 from semcon.explaining.map_evaluation import MapEvaluation, Mapped
 from semcon.explaining.randomised import randomised
 from semcon.loading import Batch
@@ -46,7 +46,7 @@ class ExplanationFaithfulness(MapEvaluation):
     `steps`: of the curves. `removals`: squares taken out for the infidelity. `draws`, `radius`: of the noise.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Does what the explanation calls important matter to the model?"
 
     baselines: tuple[str, ...] = ("blur", "mean")
@@ -94,7 +94,7 @@ class ExplanationFaithfulness(MapEvaluation):
                 one, subject, x, target, keys, maps=maps, radius=self.radius, draws=self.draws
             )
             if shuffled is not None:
-                figures["randomised"] = rank_correlation(maps, one(shuffled, x, target, keys))
+                figures["randomised"] = rank_correlation_of_support(maps, one(shuffled, x, target, keys))
             silent = blank(maps)
             found |= {f"{name}.{quantity}": told.masked_fill(silent, torch.nan) for quantity, told in figures.items()}
         order = keys.within(CHANCE).uniform("order", tuple(x.shape[2:])).to(x)

@@ -22,6 +22,18 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     return _told(_cosine(*(_centred(_ranks(one.flatten(1).double())) for one in (a, b))), a, b)
 
 
+def rank_correlation_of_support(a: Tensor, b: Tensor) -> Tensor:
+    """Spearman's over the pixels where one of the maps is not 0.
+
+    Zeros that two maps share tell where a network cannot look, or what a ReLU cuts off, and not what it has learned.
+    """
+    x, y = (one.flatten(1).double() for one in (a, b))
+    kept = (x != 0) | (y != 0)
+    ranks = (_ranks(one.masked_fill(~kept, torch.inf)) for one in (x, y))
+    centred = ((rank - (rank * kept).sum(1, keepdim=True) / kept.sum(1, keepdim=True)) * kept for rank in ranks)
+    return _told(_cosine(*centred), a, b)
+
+
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """Of the maps as vectors, not centred."""
     return _told(_cosine(a.flatten(1).double(), b.flatten(1).double()), a, b)

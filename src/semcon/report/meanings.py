@@ -176,8 +176,9 @@ MEANINGS = (
     ),
     Meaning(
         "randomised",
-        "The rank correlation of the map with that of the same network whose weights are shuffled in every layer: near "
-        "0 for a map that depends on what was learned. Above one half a finding says so.",
+        "The rank correlation of the map with that of the same network whose weights are shuffled in every layer, over "
+        "the pixels where one of the two is not 0: near 0 for a map that depends on what was learned. Above one half a "
+        "finding says so.",
         "A map may depend on the weights and still mislead.",
     ),
     Meaning(
