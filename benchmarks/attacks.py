@@ -146,7 +146,7 @@ def measure(model: nn.Module, eps: float, parts: list[tuple[Tensor, Tensor, Tens
 
 
 def by_steps(model: nn.Module, eps: float, parts: list[tuple[Tensor, Tensor, Tensor]], repeats: int) -> dict[str, Any]:
-    """What is left after fewer steps, and the processor's seconds: time at equal strength is read off here."""
+    """What is left after fewer steps (of the last repeat), and the processor's seconds: time at equal strength."""
     found: dict[str, Any] = {}
     for name, make in (("semcon", ours), ("plain loop", plain)):
         for steps in FEWER:

@@ -90,7 +90,7 @@ class Gallery:
     @torch.no_grad()
     def _entries(self, trial: Trial, severity: float, batch: Batch) -> list[GalleryEntry]:
         x = batch.x.to(self.eye.subject.device)
-        unit = trial.perturbation.sample(Keys(batch.ids.to(x.device), self.eye.plan.seed, 0, trial.name), x)
+        unit = trial.perturbation.sample(Keys(batch.ids, self.eye.plan.seed, 0, trial.name, x.device), x)
         context = batch.context(x.device)
         copies = [("random", trial.perturbation(x, unit, severity, context))]
         if self.eye.plan.worst is not None and trial.perturbation.parameters != "fixed":

@@ -20,6 +20,7 @@ from semcon.comparing.side_figures import SideFigures, averaged, paired_bounds
 from semcon.comparing.sides import Side, gauges, output_names, perturbations
 from semcon.core.difference import OVERALL, Difference
 from semcon.core.figures import RATES, Figures, Key
+from semcon.core.intervals import finite
 from semcon.core.outcomes import Counts, Outcomes, changed, outcomes
 from semcon.core.profile import in_profile, profile_of
 from semcon.core.quantities import FLIP_PROBABILITY, OF_GROUPS
@@ -165,10 +166,10 @@ def _difference(
         whose = " and ".join(name for name, end in zip(("first", "second"), ends, strict=True) if np.isfinite(end))
         reason = f"the median of the {whose} lies beyond the ladder: more than half of its images have none on it"
     return Difference(
-        *key, first=_known(one.mean.values[row]), second=_known(two.mean.values[row]), difference=_known(value),
-        low=_known(low), high=_known(high), samples=int(min(one.mean.samples[row], two.mean.samples[row])),
-        seeds=(len(one.each), len(two.each)), seed_reach=_known(reach) or 0.0,
-        beyond=(_known(ends[0]), _known(ends[1])), reason=reason,
+        *key, first=finite(one.mean.values[row]), second=finite(two.mean.values[row]), difference=finite(value),
+        low=finite(low), high=finite(high), samples=int(min(one.mean.samples[row], two.mean.samples[row])),
+        seeds=(len(one.each), len(two.each)), seed_reach=finite(reach) or 0.0,
+        beyond=(finite(ends[0]), finite(ends[1])), reason=reason,
     )  # fmt: skip
 
 
@@ -218,10 +219,6 @@ def _summary(run: RunRecord, only: tuple[str, ...]) -> Summary:
 
 def _has_a_common_scale(key: Key) -> bool:
     return key.quantity != "change" or key.representation == "pixels"
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _collected(figures: Iterable[Figures]) -> Figures | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from semcon.core.difference import Difference
 from semcon.core.figures import Key
+from semcon.core.intervals import finite
 from semcon.core.quantities import FOLLOWS, GAPS
 from semcon.core.record import Estimate
 from semcon.core.seeds import Floats, seed_reach, widened
@@ -31,12 +32,7 @@ def recovered(first: Runs, second: Runs) -> Iterator[Difference]:
 
 
 def _told(estimates: Sequence[Estimate]) -> dict[Key, Estimate]:
-    return {_key(one): one for one in estimates if one.quantity in (*GAPS, FOLLOWS)}
-
-
-def _key(one: Estimate) -> Key:
-    gauge = one.representation, one.distance
-    return Key(one.perturbation, one.severity, one.draws, *gauge, one.quantity, one.subset, one.statistic)
+    return {one.key: one for one in estimates if one.quantity in (*GAPS, FOLLOWS)}
 
 
 def _difference(key: Key, first: Sequence[Estimate], second: Sequence[Estimate]) -> Difference:
@@ -46,9 +42,9 @@ def _difference(key: Key, first: Sequence[Estimate], second: Sequence[Estimate])
     both = np.add if key.quantity in GAPS else np.hypot
     low, high = widened(value, value - both(b - b_low, a_high - a), value + both(b_high - b, a - a_low), reach)
     return Difference(
-        *key, first=_known(a), second=_known(b), difference=_known(value), low=_known(low), high=_known(high),
-        samples=min(run.samples for run in (*first, *second)), seeds=(len(first), len(second)),
-        seed_reach=_known(reach) or 0.0,
+        *key, first=finite(a[0]), second=finite(b[0]), difference=finite(value[0]), low=finite(low[0]),
+        high=finite(high[0]), samples=min(run.samples for run in (*first, *second)), seeds=(len(first), len(second)),
+        seed_reach=finite(reach[0]) or 0.0,
         reason=next((run.reason for run in (*first, *second) if run.reason), None),
     )  # fmt: skip
 
@@ -56,7 +52,3 @@ def _difference(key: Key, first: Sequence[Estimate], second: Sequence[Estimate])
 def _mean(runs: Sequence[Estimate]) -> Floats:
     """Mean, low and high over the runs of a side, (3, 1); NaN where one does not know."""
     return np.array([[[run.mean], [run.low], [run.high]] for run in runs], np.float64).mean(axis=0)
-
-
-def _known(value: Floats) -> float | None:
-    return None if np.isnan(value[0]) else float(value[0])

@@ -73,10 +73,7 @@ def _averaged(runs: Sequence[Sequence[Entry]]) -> tuple[Entry, ...]:
 
 
 def _key(entry: Estimate | ProfileRow) -> tuple[object, ...]:
-    if isinstance(entry, ProfileRow):
-        return entry.family, entry.quantity
-    place = entry.perturbation, entry.severity, entry.draws, entry.representation, entry.distance
-    return (*place, entry.quantity, entry.subset, entry.statistic)
+    return (entry.family, entry.quantity) if isinstance(entry, ProfileRow) else entry.key
 
 
 def _mean(entries: Sequence[Entry]) -> Entry:

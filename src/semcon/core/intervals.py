@@ -9,6 +9,11 @@ Z = 1.959963984540054  # two-sided 95 %
 Floats = npt.NDArray[np.float64]
 
 
+def finite(value: float) -> float | None:
+    """A figure as records hold it: None for NaN, which nothing is known of, and for what lies beyond all bounds."""
+    return float(value) if np.isfinite(value) else None
+
+
 def wilson(rate: Floats | float, size: Floats | float) -> tuple[Floats, Floats]:
     """Wilson's 95 % score interval of rates in [0, 1] from `size` independent observations, which may be fractional.
 

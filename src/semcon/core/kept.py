@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcon.core.figures import Figures
-from semcon.core.intervals import ratio_interval
+from semcon.core.intervals import finite, ratio_interval
 from semcon.core.record import Estimate
 from semcon.core.summary import Summary
 from semcon.core.table import SampleTable
@@ -45,8 +45,8 @@ def _kept(copies: Figures, clean: Figures) -> list[Estimate]:
         values = copies.values / clean.values[0]
     return [
         Estimate(
-            **key._replace(quantity=QUANTITY, statistic="ratio")._asdict(), mean=_number(values[row]),
-            low=_number(low[row]), high=_number(high[row]), samples=int(copies.samples[row]),
+            **key._replace(quantity=QUANTITY, statistic="ratio")._asdict(), mean=finite(values[row]),
+            low=finite(low[row]), high=finite(high[row]), samples=int(copies.samples[row]),
             reason=None if np.isfinite(high[row]) else "too few untouched images are classified correctly",
         )
         for row, key in enumerate(copies.keys)
@@ -59,7 +59,3 @@ def _correlation(copies: npt.NDArray[np.floating], clean: npt.NDArray[np.floatin
     b = clean[:1].astype(np.float64) - clean[:1].mean(axis=1, keepdims=True)
     size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.divide((a * b).sum(axis=1), size, out=np.zeros(len(a)), where=size > 0)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

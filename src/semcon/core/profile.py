@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcon.core.figures import RATES, Figures, Key
+from semcon.core.intervals import finite
 from semcon.core.record import ProfileRow
 from semcon.core.summary import Summary
 from semcon.core.table import SampleTable
@@ -34,8 +35,8 @@ def profile(
     }
     return [
         ProfileRow(
-            family=str(key.perturbation), quantity=key.quantity, mean=_number(figures.values[row]),
-            low=_number(low[row]), high=_number(high[row]), samples=int(figures.samples[row]),
+            family=str(key.perturbation), quantity=key.quantity, mean=finite(figures.values[row]),
+            low=finite(low[row]), high=finite(high[row]), samples=int(figures.samples[row]),
             perturbations=members[str(key.perturbation)],
         )
         for row, key in enumerate(figures.keys)
@@ -97,7 +98,3 @@ def _mean_over(family: str, cells: Sequence[_Cell]) -> Figures:
     value = np.array([sum(cell.value for cell in known) / len(known)])
     samples, clusters = max(cell.samples for cell in known), max(cell.clusters for cell in known)
     return Figures.of_means([key], value, draws, np.array([samples]), np.array([clusters]), rows)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.figures import Key
 
 SCHEMA = 1
 
@@ -40,10 +41,10 @@ class Estimate(Plain):
     reason: str | None = None
 
     @property
-    def key(self) -> tuple[object, ...]:
+    def key(self) -> Key:
         """What the figure is about."""
-        about = (self.perturbation, self.severity, self.draws, self.representation, self.distance)
-        return (*about, self.quantity, self.subset, self.statistic)
+        gauge = self.representation, self.distance
+        return Key(self.perturbation, self.severity, self.draws, *gauge, self.quantity, self.subset, self.statistic)
 
 
 class ProfileRow(Plain):

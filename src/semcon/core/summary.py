@@ -16,6 +16,7 @@ from semcon.core.explained import OF_COPIES, OF_MAPS, explained, split
 from semcon.core.figures import RATES, Figures, Key, Statistic
 from semcon.core.flicker import flicker
 from semcon.core.images import Images
+from semcon.core.intervals import finite
 from semcon.core.medians import critical_severities, image_medians, lipschitz_constants
 from semcon.core.nearness import ReferenceTerms, reference_terms
 from semcon.core.record import Estimate, GaugeInfo
@@ -43,15 +44,11 @@ def to_estimates(figures: Figures) -> list[Estimate]:
     low, high = figures.bounds()
     return [
         Estimate(
-            **key._asdict(), mean=_number(figures.values[row]), low=_number(low[row]), high=_number(high[row]),
-            samples=int(figures.samples[row]), censored=_number(figures.censored[row]), reason=figures.reason(row),
+            **key._asdict(), mean=finite(figures.values[row]), low=finite(low[row]), high=finite(high[row]),
+            samples=int(figures.samples[row]), censored=finite(figures.censored[row]), reason=figures.reason(row),
         )
         for row, key in enumerate(figures.keys)
     ]  # fmt: skip
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)

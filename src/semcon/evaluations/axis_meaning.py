@@ -134,7 +134,7 @@ class AxisMeaning(Evaluation):
             confidence, prediction = subject(x).softmax(1).max(1)
             found: list[tuple[str, Tensor, Tensor]] = []
             for trial in self._trials:
-                unit = trial.perturbation.sample(Keys(batch.ids.to(x.device), self.seed, 0, trial.name), x)
+                unit = trial.perturbation.sample(Keys(batch.ids, self.seed, 0, trial.name, x.device), x)
                 _, seen = self._seen(trial.name)
                 moved = trial.perturbation(x, unit, trial.severities[0])
                 found.append((trial.name, seen(x).cpu(), seen(moved).cpu()))

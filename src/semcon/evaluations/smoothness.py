@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.errors import SemconError
+from semcon.core.intervals import finite
 from semcon.core.measured import Measured
 from semcon.core.record import Finding, MapRecord, PerturbationRecord
 from semcon.core.registry import load
@@ -170,7 +170,7 @@ class Smoothness(Evaluation):
                 x_label=f"{toward}, 1/255", x=(-self.reach, self.reach),
                 y_label="a random sign direction, 1/255", y=(-self.reach, self.reach),
                 value_label="margin of the class predicted in the middle, there 1; below 0 another is predicted",
-                values=tuple(tuple(_finite(value) for value in line) for line in values),
+                values=tuple(tuple(finite(value) for value in line) for line in values),
             )  # fmt: skip
 
     def _pictured(self, subject: Subject, x: Tensor, first: Tensor, ids: Tensor) -> list[int]:
@@ -190,10 +190,6 @@ def _median(values: pl.Series) -> float | None:
     """As the estimates have it: the smallest value that half do not exceed."""
     found = values.drop_nulls().quantile(0.5, "lower")
     return None if found is None else float(found)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _findings(subject: Subject) -> Iterator[Finding]:

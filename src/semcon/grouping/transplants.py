@@ -40,7 +40,7 @@ def transplanted(subject: Subject, factors: Sequence[Factor], batch: Batch, seed
     masks = None if batch.masks is None else batch.masks[rank].to(x.device)
     other = (labels[:, None] != labels) if bool((labels >= 0).all()) else (ids[:, None] != ids)
     for place, factor in enumerate(factors):
-        for row in {(place * IMAGES + one) % len(x): None for one in range(IMAGES)}:
+        for row in dict.fromkeys((place * IMAGES + one) % len(x) for one in range(IMAGES)):
             strangers = other[row].roll(-row).nonzero().flatten()
             if not len(strangers):
                 continue

@@ -54,7 +54,7 @@ def inert(trial: Trial, batch: Batch, seed: int, device: torch.device) -> bool:
 
     def unmoved(part: Batch) -> bool:
         x = part.x.to(device)
-        unit = trial.perturbation.sample(Keys(part.ids.to(device), seed, 0, trial.name), x)
+        unit = trial.perturbation.sample(Keys(part.ids, seed, 0, trial.name, device), x)
         return bool((trial.perturbation(x, unit, max(trial.severities), part.context(device)) - x).abs().max() < 1e-4)
 
     return all(fitting(batch, unmoved))

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from semcon.alpha import Alpha, Multiplier
+from semcon.core.intervals import finite
 from semcon.progress import Progress
 from semcon.repairing.wish import Selection, Standing, Wish
 from semcon.subject import Subject
@@ -34,9 +35,9 @@ class Point:
         """JSON; null for what is undefined."""
         standing = self.standing
         return {
-            "where": self.where, "alpha": self.alpha, "met": self.met, "values": [*map(_finite, standing.values)],
-            "errors": [*map(_finite, standing.errors)], "change": _finite(standing.change),
-            "flip": _finite(standing.flip), "accuracy": _finite(standing.accuracy),
+            "where": self.where, "alpha": self.alpha, "met": self.met, "values": [*map(finite, standing.values)],
+            "errors": [*map(finite, standing.errors)], "change": finite(standing.change),
+            "flip": finite(standing.flip), "accuracy": finite(standing.accuracy),
         }  # fmt: skip
 
 
@@ -151,10 +152,6 @@ def told(point: Point, wishes: Sequence[Wish]) -> str:
         f"{point.where}: {wished}; relative change {standing.change:.3f}, flips {standing.flip:.1%}, "
         f"accuracy {standing.accuracy:.1%}{alpha}"
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _plain(point: Point) -> dict[str, Any]:

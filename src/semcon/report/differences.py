@@ -9,7 +9,7 @@ from semcon.core.difference import LEVEL, OVERALL, Difference
 from semcon.core.explained import CHANCE, OF_COPIES, OF_MAPS
 from semcon.core.quantities import FOLLOWS, GAPS, RELATIVE
 from semcon.report.numbers import DASH, decimals, number, plain, words
-from semcon.report.reading import FAMILIES, NO_WHOLE, QUANTITIES
+from semcon.report.reading import FAMILIES, NO_WHOLE, QUANTITIES, property_name
 from semcon.report.transfers import READOUTS, learned
 
 MOST = 40
@@ -175,7 +175,7 @@ def _row(one: Difference, group: str) -> DifferenceRow:
     if group == GROUPS:
         what = words(one.subset.partition(":")[2].replace("=", ": "))
     if group == PROPERTIES:
-        what = words(name).removesuffix(" of another")
+        what = property_name(name)
     about = one.representation if group == EXPLANATIONS else one.subset if group == GROUPS else ""
     return DifferenceRow(
         key="|".join((group, name, severity.strip(), one.draws, one.quantity, *([about] if about else []))), what=what,

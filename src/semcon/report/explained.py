@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from semcon.core.record import ExplainedEntry
 from semcon.report.cards import Picture, picture_of
 from semcon.report.numbers import number, plain, words
-from semcon.report.reading import Reading
+from semcon.report.reading import Reading, property_name
 
 ROLES, DONOR = ("map", "copy_map", "difference"), ("donor",)
 
@@ -58,7 +58,7 @@ def _card(entries: Sequence[tuple[int, Reading, ExplainedEntry]]) -> Iterator[Ex
     ordered = sorted(entries, key=lambda one: [entry.method for _, _, entry in entries].index(one[2].method))
     rows = tuple(row for one in ordered for row in _row(*one))
     if image is not None and copy is not None and rows:
-        name = words(first.perturbation).removesuffix(" of another")
+        name = property_name(first.perturbation)
         yield ExplainedCard(name, plain(first.severity), first.title, image, copy, rows)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from semcon.core.quantities import FOLLOWS
 from semcon.core.record import Estimate
 from semcon.report.numbers import plain, with_interval, words
-from semcon.report.reading import Reading
+from semcon.report.reading import Reading, property_name
 
 Row = tuple[str, tuple[tuple[str, ...], ...]]
 Table = tuple[str, tuple[str, ...], tuple[Row, ...]]
@@ -55,7 +55,7 @@ def follow_tables(looks: Sequence[Reading]) -> list[Table]:
     follows, flips = ([_of(look, quantity) for look in looks] for quantity in (FOLLOWS, "flip"))
     names = _ordered(follows)
     rows = tuple(
-        (words(name).removesuffix(" of another"),
+        (property_name(name),
          tuple(tuple(_text(own.get((name, severity))) for own in each) for each in (follows, flips)))
         for name, severity in names
     )  # fmt: skip

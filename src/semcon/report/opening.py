@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from semcon.core.difference import LEVEL, Difference
 from semcon.core.quantities import FOLLOWS, MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE
 from semcon.report.numbers import counted, decimals, interval, number, plain, words
-from semcon.report.reading import NO_WHOLE
+from semcon.report.reading import NO_WHOLE, property_name
 from semcon.report.text import visible
 
 _ATTACKS = ("pgd_linf", "square_linf", "pgd_l2")
@@ -82,7 +82,7 @@ def _followed(differences: Sequence[Difference]) -> Iterator[str]:
     known = [one for one in differences if one.quantity == FOLLOWS and one.difference is not None]
     clear = sorted((one for one in known if one.sign), key=lambda one: -abs(one.difference or 0))
     for one in clear:
-        what = words(one.perturbation or "").removesuffix(" of another")
+        what = property_name(one.perturbation or "")
         way = "more" if one.sign > 0 else "less"
         yield f"predictions follow the {what} of an image {way}: {_from_to(one)}"
     if known and not clear:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from semcon.core.explained import BASELINES
 from semcon.core.record import Estimate, Finding, GaugeInfo, PerturbationRecord, ProfileRow, Record
+from semcon.report.numbers import words
 
 QUANTITIES = {
     "relative_change": "relative change",
@@ -72,6 +73,11 @@ _OF_A_GAUGE = {
 }  # fmt: skip
 _DEPTH = {"pixels": 0, "penultimate": 2, "logits": 3, "probabilities": 4}
 _Key = tuple[str, str | None, float | None, str, str | None, str | None, str]
+
+
+def property_name(perturbation: str) -> str:
+    """What the bias search takes from another image, in words: `colour_of_another` -> `colour`."""
+    return words(perturbation).removesuffix(" of another")
 
 
 @dataclass(frozen=True)

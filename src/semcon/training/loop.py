@@ -28,6 +28,7 @@ from semcon.progress import Progress
 from semcon.training.checkpoint import Checkpoint, Metrics
 from semcon.training.interrupting import Interrupted
 from semcon.training.pool import Load, Order, Pool
+from semcon.training.running_means import RunningMeans
 from semcon.training.settings import Settings, launched, make_optimizer
 from semcon.training.student import Student
 
@@ -131,7 +132,7 @@ class Trainer:
             self.average = AveragedModel(student.network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
         self.order = Order(pool.ids, settings.batch_size, settings.seed)
         self.checkpoint, self.metrics = Checkpoint(folder / "checkpoint.pt"), Metrics(folder / "metrics.jsonl")
-        self.log = _Log()
+        self.log = RunningMeans()
         self.seconds, self.done, self.stopped = 0.0, 0, False
 
     def run(self, observer: Observer | None) -> Trained:
@@ -308,39 +309,6 @@ def _frozen_statistics(student: Student) -> Iterator[None]:
     yield
     for buffer, value in kept:
         buffer.copy_(value)
-
-
-class _Log:
-    """Sums on the device since the last line; of the steps since then, their rows and which terms were finite."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.sums: dict[str, Tensor] = {}
-        self.recent: list[tuple[int, Tensor, dict[str, Tensor]]] = []
-
-    def add(self, step: int, rows: Tensor, loss: Tensor, terms: dict[str, Tensor]) -> None:
-        self.steps += 1
-        self.recent.append((step, rows, {"loss": loss.detach(), **{k: v.detach() for k, v in terms.items()}}))
-        for name, value in {"loss": loss.detach(), **{k: v.detach().mean() for k, v in terms.items()}}.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def first_bad(self) -> tuple[int, Tensor, list[str]]:
-        """The first step whose loss was not finite on some process: its number, its rows, its terms that were not."""
-        for step, rows, terms in self.recent:
-            finite = torch.stack([value.isfinite().all() for value in terms.values()])
-            every = gathered(finite[None]).all(0).tolist()
-            if not every[0]:
-                bad = [name for name, fine in zip(terms, every, strict=True) if name != "loss" and not fine]
-                return step, gathered(rows), bad
-        step, rows, _ = self.recent[-1]
-        return step, gathered(rows), []
-
-    def means(self) -> dict[str, float]:
-        """Means over the steps and processes; the sums start again."""
-        names = list(self.sums)
-        values = gathered(torch.stack([self.sums[name] for name in names])[None]).cpu().double().mean(0) / self.steps
-        self.steps, self.sums = 0, {}
-        return dict(zip(names, values.tolist(), strict=True))
 
 
 def _told(objective: Objective) -> dict[str, float]:
