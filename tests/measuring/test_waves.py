@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from semcon.canvas import Canvas
 from semcon.core.table import SampleTable
+from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.waves import NAME, Waves, heat_map, wave_rows
 from semcon.spectrum import CORNER, basis_image
@@ -107,7 +108,7 @@ def test_half_of_the_frequencies_are_waves(
 def test_tries_of_an_image_differ_and_every_wave_is_tried_as_often(share: float) -> None:
     waves = Waves(32, 32, 17, share)
     for centre, band in waves.bands.items():
-        frequencies, signs = waves.chosen(IDS, 0, centre)
+        frequencies, signs = waves.chosen(Keys(IDS, 0, 0, NAME), centre)
         radius = torch.hypot(*frequencies.double().unbind(2)) / 32 / CORNER
         assert bool(((radius - centre).abs() <= 1 / 16 + 1e-9).all())
         names = [[waves.same(*wave) for wave in image] for image in frequencies.tolist()]

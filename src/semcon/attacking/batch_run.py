@@ -57,7 +57,7 @@ class BatchRun:
         self, settings: AttackSettings, subject: Subject, batch: Batch, advance: Callable[[float], None]
     ) -> None:  # fmt: skip
         self.settings, self.subject, self.batch, self.advance = settings, subject, batch, advance
-        self.x, self.ids = batch.x.to(subject.device), batch.ids.to(subject.device)
+        self.x = batch.x.to(subject.device)
         scores = scores_of(subject)
         with torch.no_grad():
             self.clean = scores(self.x)
@@ -78,7 +78,7 @@ class BatchRun:
 
     def _search(self, attempt: Attempt) -> None:
         settings = self.settings
-        draws = Draws(attempt.perturbation, Keys(self.ids, settings.seed, 0, attempt.name), self.x)
+        draws = Draws(attempt.perturbation, Keys(self.batch.ids, settings.seed, 0, attempt.name, self.x.device), self.x)
         known = None if attempt.perturbation.family == "additive_ball" else self._random(attempt, draws)
         topple, shorter = settings.topple(attempt, gradients=self.subject.differentiable)
         curve, unit = search_ladder(

@@ -39,7 +39,7 @@ class Suspect:
     def of(self, rows: Tensor) -> Suspect:
         """Some of the images, by index (M,)."""
         return replace(
-            self, x=self.x[rows], leave=self.leave[rows], ids=self.ids[rows], critical=self.critical[rows]
+            self, x=self.x[rows], leave=self.leave[rows], ids=self.ids[rows.cpu()], critical=self.critical[rows]
         )  # fmt: skip
 
     @property
@@ -59,7 +59,9 @@ class Suspect:
 
     def draws(self, scope: str, first: int = 0) -> Draws:
         """Random parameters in it."""
-        return Draws(load("perturbations", "linf")(), Keys(self.ids, self.seed + first, 0, scope), self.x)
+        return Draws(
+            load("perturbations", "linf")(), Keys(self.ids, self.seed + first, 0, scope, self.x.device), self.x
+        )
 
 
 @torch.no_grad()

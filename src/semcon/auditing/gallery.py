@@ -147,11 +147,11 @@ class Gallery:
 
     def _worst(self, trial: Trial, severity: float, batch: Batch, x: Tensor) -> Tensor:
         """The worst change found again, by the plan's own search."""
-        plan, ids = self.eye.plan, batch.ids.to(x.device)
+        plan = self.eye.plan
         objective = change_objective(self.eye, self.eye.vectors(self.eye.view(x)))
 
         def draw(number: int) -> Unit:
-            return trial.perturbation.sample(Keys(ids, plan.seed, number, trial.name), x)
+            return trial.perturbation.sample(Keys(batch.ids, plan.seed, number, trial.name, x.device), x)
 
         context = batch.context(x.device)
         known = [objective(trial.perturbation(x, draw(number), severity, context)) for number in range(plan.draws)]

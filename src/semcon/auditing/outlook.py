@@ -53,11 +53,11 @@ def _forward(subject: Subject, evaluation: Evaluation, part: Batch) -> float:
 @torch.no_grad()
 def _of_trials(subject: Subject, evaluation: TrialEvaluation, part: Batch, forward: float) -> float:
     """Seconds of these images: the plan's passes, every perturbation, and what the evaluation adds to a batch."""
-    x, ids, context = part.x.to(subject.device), part.ids.to(subject.device), part.context(subject.device)
+    x, context = part.x.to(subject.device), part.context(subject.device)
     plan, gradients = evaluation.plan, subject.differentiable
     total = plan.passes(gradients=gradients) * forward
     for trial in plan.trials:
-        unit = trial.perturbation.sample(Keys(ids, plan.seed, 0, trial.name), x)
+        unit = trial.perturbation.sample(Keys(part.ids, plan.seed, 0, trial.name, x.device), x)
         work = partial(trial.perturbation, x, unit, trial.severities[-1], context)
         total += plan.copies(trial, gradients=gradients) * _timed(work)
     if evaluation.columns:

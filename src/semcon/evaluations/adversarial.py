@@ -177,7 +177,7 @@ class Adversarial(Evaluation):
             clean = torch.cat([scores(part) for part in x.split(32)])
         critical = torch.tensor([sizes.get(position, 0.0) for position in probe.positions.tolist()])
         suspect = Suspect(
-            scores=scores, x=x, leave=to_leave(probe, clean), ids=probe.ids.to(x.device), critical=critical.to(x),
+            scores=scores, x=x, leave=to_leave(probe, clean), ids=probe.ids, critical=critical.to(x),
             sizes=self.linf, seed=self.seed,
         )  # fmt: skip
         return doubts(suspect)

@@ -93,7 +93,7 @@ class ExplanationStability(TrialEvaluation):
         """The maps of the untouched images, and what compares copies with them."""
 
         def at(clean: Clean) -> Besides:
-            keys = Keys(clean.ids, self.plan.seed, 0, SCOPE)
+            keys = Keys(clean.ids, self.plan.seed, 0, SCOPE, clean.x.device)
             return Steadiness.at(subject, self.explanations, clean.x, clean.prediction, keys, progress.advance)
 
         return at

@@ -157,11 +157,11 @@ class Smoothness(Evaluation):
             )
 
     def _maps(self, subject: Subject, batch: Batch) -> Iterator[MapRecord]:
-        x, ids = batch.x.to(subject.device), batch.ids.to(subject.device)
+        x, keys = batch.x.to(subject.device), Keys(batch.ids, self.seed, 0, "surface")
         margin = Margin.at(subject, x)
-        first, second = sign_directions(margin, Keys(ids, self.seed, 0, "surface"), tuple(x.shape[1:]))
+        first, second = sign_directions(margin, replace(keys, device=x.device), tuple(x.shape[1:]))
         toward = "a random sign direction" if margin.gradient is None else "down the gradient's sign"
-        for row in self._pictured(subject, x, first, ids):
+        for row in self._pictured(subject, x, first, keys):
             values = surface(subject, x[row], (first[row], second[row]), self.reach).tolist()
             top = int(margin.top[row])
             name = str(top) if subject.classes is None else subject.classes[top] or str(top)
@@ -173,11 +173,11 @@ class Smoothness(Evaluation):
                 values=tuple(tuple(finite(value) for value in line) for line in values),
             )  # fmt: skip
 
-    def _pictured(self, subject: Subject, x: Tensor, first: Tensor, ids: Tensor) -> list[int]:
+    def _pictured(self, subject: Subject, x: Tensor, first: Tensor, keys: Keys) -> list[int]:
         """Rows of the images that pictures are made of: keyed, with one that flips and one that stays, if there are."""
         with torch.no_grad():
             flips = subject(x).argmax(1) != subject((x + first * (self.reach / 255)).clamp(0, 1)).argmax(1)
-        order = Keys(ids, self.seed, 0, "surface").bits("rank").argsort(stable=True)
+        order = keys.bits("rank").argsort(stable=True)
         chosen = order[:PICTURES].tolist()
         for wanted in (True, False):
             rest = [row for row in order[PICTURES:].tolist() if bool(flips[row]) is wanted]

@@ -100,11 +100,11 @@ class MapEvaluation(Evaluation):
 
         @torch.no_grad()
         def measured(batch: Batch) -> SampleTable:
-            x, ids = batch.x.to(subject.device), batch.ids.to(subject.device)
+            x = batch.x.to(subject.device)
             logits = subject(x)
             check_finite(batch, {"logits": logits})
             confidence, target = logits.softmax(1).max(1)
-            keys = Keys(ids, self.seed, 0, SCOPE)
+            keys = Keys(batch.ids, self.seed, 0, SCOPE, x.device)
             maps = {name: one(subject, x, target, keys) for name, one in self.named.items()}
             columns = {
                 name: nullable(values)

@@ -42,11 +42,11 @@ def pictures(
 def _of_trial(
     subject: Subject, explanations: Sequence[Explanation], trial: Trial, batch: Batch, seed: int
 ) -> Iterator[Pictured]:
-    x, ids, severity = batch.x.to(subject.device), batch.ids.to(subject.device), max(trial.severities)
-    unit = trial.perturbation.sample(Keys(ids, seed, 0, trial.name), x)
+    x, severity = batch.x.to(subject.device), max(trial.severities)
+    unit = trial.perturbation.sample(Keys(batch.ids, seed, 0, trial.name, x.device), x)
     copies = trial.perturbation(x, unit, severity, batch.context(subject.device))
     target, prediction = subject(x).argmax(1), subject(copies).argmax(1)
-    drawn, keys = Drawn(trial, unit, severity, copies, prediction), Keys(ids, seed, 0, SCOPE)
+    drawn, keys = Drawn(trial, unit, severity, copies, prediction), Keys(batch.ids, seed, 0, SCOPE, x.device)
     for one in explanations:
         own = carry(one(subject, x, target, keys), drawn)
         other = one(subject, copies, target, keys)
@@ -60,7 +60,7 @@ def _of_trial(
         for row in range(len(x)):
             entry = ExplainedEntry(
                 method=file_name(type(one)), perturbation=trial.name, severity=severity,
-                sample=int(ids[row]), title=batch.titles[row], prediction=str(int(target[row])),
+                sample=int(batch.ids[row]), title=batch.titles[row], prediction=str(int(target[row])),
                 prediction_copy=str(int(prediction[row])),
                 alike=None if bool(alike[row].isnan()) else float(alike[row]), files={},
             )  # fmt: skip

@@ -56,8 +56,7 @@ class Measurement:
 
     def _measure(self, batch: Batch) -> SampleTable:
         x = batch.x.to(self.eye.subject.device, non_blocking=True)
-        ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
-        clean = replace(self._clean(x, batch.positions.to(x.device), ids, labels), context=batch.context(x.device))
+        clean = replace(self._clean(x, batch), context=batch.context(x.device))
         check_finite(batch, clean.vectors)
         rows = RowWriter(self.infos, batch, self.columns)
         besides = None if self.besides is None else self.besides(clean)
@@ -69,7 +68,7 @@ class Measurement:
             frame = pl.concat([frame, in_schema(self.more(batch), self.infos, self.columns)])
         return SampleTable(self._images(batch, clean), frame, self.infos)
 
-    def _clean(self, x: Tensor, positions: Tensor, ids: Tensor, labels: Tensor) -> Clean:
+    def _clean(self, x: Tensor, batch: Batch) -> Clean:
         norm = x.new_full((len(x),), torch.nan)
         if self.plan.gradient_norm and self.eye.subject.differentiable:
             with torch.enable_grad():
@@ -80,15 +79,16 @@ class Measurement:
             vectors = self.eye.vectors(View(x, view.logits.detach(), layers))
         else:
             with torch.no_grad():
-                vectors = self._recalled(x, positions)
+                vectors = self._recalled(x, batch.positions.to(x.device))
         sketches = self.eye.sketch(vectors)
+        ids, labels = batch.ids.to(x.device), batch.labels.to(x.device)
         yardsticks = {
             gauge.name: self.references.yardstick(gauge, sketches[gauge.representation.name], ids, labels)
             for gauge in self.plan.gauges
         }
         confidence, prediction = vectors[self.plan.primary.representation.name].softmax(1).max(1)
         self.advance(len(x))
-        return Clean(x, ids, vectors, yardsticks, prediction, confidence, norm)
+        return Clean(x, batch.ids, vectors, yardsticks, prediction, confidence, norm)
 
     def _recalled(self, x: Tensor, positions: Tensor) -> dict[str, Tensor]:
         """The clean vectors; references whose vectors are kept whole need no second forward pass."""

@@ -42,17 +42,17 @@ class Sequence:
 
     def frames(self, x: Tensor, ids: Tensor, seed: int, count: int) -> Iterable[Tensor]:
         """`count` frames of every image, (B, 3, H, W) each; the first of a noise sequence is the untouched image."""
-        perturbation = self.perturbation
+        perturbation, scope = self.perturbation, f"sequence.{self.name}"
         for frame in range(count):
             share = frame / (count - 1)
             if self.moves == "draw":
-                unit = perturbation.sample(Keys(ids, seed, frame, f"sequence.{self.name}"), x)
+                unit = perturbation.sample(Keys(ids, seed, frame, scope, x.device), x)
                 yield perturbation(x, unit, self.severity if frame else 0.0)
             elif self.moves == "severity":
-                unit = perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x)
+                unit = perturbation.sample(Keys(ids, seed, 0, scope, x.device), x)
                 yield perturbation(x, unit, self.start + (self.severity - self.start) * share)
             else:
-                unit = perturbation.sample(Keys(ids, seed, 0, f"sequence.{self.name}"), x)
+                unit = perturbation.sample(Keys(ids, seed, 0, scope, x.device), x)
                 value = torch.zeros_like(unit[self.moves])
                 value.view(len(value), -1)[:, 0] = 2 * share - 1
                 yield perturbation(x, unit | {self.moves: value}, self.severity)
@@ -82,12 +82,12 @@ def frame_rows(
     advance: Callable[[float], None],
 ) -> pl.DataFrame:  # fmt: skip
     """A row per image, sequence and frame: position, perturbation, draws, draw (the frame), method, prediction."""
-    x, ids = batch.x.to(subject.device), batch.ids.to(subject.device)
+    x = batch.x.to(subject.device)
     found: list[pl.DataFrame] = []
     for sequence in sequences:
         predictions: list[Tensor] = []
         with torch.no_grad():
-            for frame in sequence.frames(x, ids, seed, frames):
+            for frame in sequence.frames(x, batch.ids, seed, frames):
                 predictions.append(subject(frame).argmax(1))
                 advance(len(x))
         found.append(_rows(sequence, batch, torch.stack(predictions).cpu()))

@@ -63,7 +63,7 @@ class SmoothRun:
 
     def measure(self, batch: Batch) -> SampleTable:
         """All rows of a batch."""
-        x, ids = batch.x.to(self.subject.device), batch.ids.to(self.subject.device)
+        x = batch.x.to(self.subject.device)
         margin = Margin.at(self.subject, x)
         check_finite(batch, {"logits": margin.logits})
         confidence, prediction = margin.logits.softmax(1).max(1)
@@ -76,10 +76,11 @@ class SmoothRun:
         rows = RowWriter((), batch, EXTRAS)
         with torch.no_grad():
             if margin.gradient is not None:
-                self._chords(x, ids, margin, rows)
+                self._chords(x, batch.ids, margin, rows)
             for trial in self.plan.paths:
                 for draw in range(trial.draws(self.plan.draws)):
-                    self._path(batch, x, Keys(ids, self.plan.seed, draw, trial.name), trial, margin, rows)
+                    keys = Keys(batch.ids, self.plan.seed, draw, trial.name, x.device)
+                    self._path(batch, x, keys, trial, margin, rows)
         return SampleTable(image_frame(batch, prediction, confidence, columns), rows.frame(), ())
 
     def _chords(self, x: Tensor, ids: Tensor, margin: Margin, rows: RowWriter) -> None:
@@ -88,7 +89,7 @@ class SmoothRun:
         for radius in self.plan.ball.severities:
             copies = steepest(
                 ball, self.subject, x, radius, margin, settings=search, inner=copies,
-                draw=lambda draw: ball.sample(Keys(ids, self.plan.seed, draw, name), x),
+                draw=lambda draw: ball.sample(Keys(ids, self.plan.seed, draw, name, x.device), x),
             )  # fmt: skip
             logits = self.subject(copies)
             found = margin.share(chord(logits, x, copies, margin))

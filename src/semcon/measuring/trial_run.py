@@ -63,7 +63,7 @@ class TrialRun:
 
     def unit(self, draw: int) -> Unit:
         """The parameters of a draw."""
-        return self.perturbation.sample(Keys(self.ids, self.plan.seed, draw, self.trial.name), self.x)
+        return self.perturbation.sample(Keys(self.ids, self.plan.seed, draw, self.trial.name, self.x.device), self.x)
 
     def record(self) -> None:
         """Random draws, then the worst case and the critical severity where they are wanted."""

@@ -85,17 +85,17 @@ class Waves:
         """The same over all bands."""
         return sum(self.tries(centre) for centre in self.bands)
 
-    def chosen(self, ids: Tensor, seed: int, centre: float) -> tuple[Tensor, Tensor]:
+    def chosen(self, keys: Keys, centre: float) -> tuple[Tensor, Tensor]:
         """Frequencies (B, tries, 2) and signs (B, tries, 3) of every image's waves in a band, keyed by its id.
 
         A random one of a frequency and its opposite, which is the wave a quarter of a cycle on: what an error rate
         says of a frequency does not hang on where its crests lie.
         """
-        band, tries, keys = self.bands[centre], self.tries(centre), Keys(ids, seed, scope=f"{NAME}.{centre:g}")
-        place = keys.uniform("place")[:, None].double() + torch.arange(tries, device=ids.device)
+        band, tries, keys = self.bands[centre], self.tries(centre), keys.within(f"{centre:g}")
+        place = keys.uniform("place")[:, None].double() + torch.arange(tries, device=keys.device)
         number = (place * (len(band) / tries)).long().clamp(max=len(band) - 1)
         ends = 1 - 2 * (keys.bits("side", (tries, 4)) < 0).long()
-        return torch.tensor(band, device=ids.device)[number] * ends[:, :, :1], ends[:, :, 1:]
+        return torch.tensor(band, device=keys.device)[number] * ends[:, :, :1], ends[:, :, 1:]
 
 
 def _axis(size: int, most: int) -> tuple[int, ...]:
@@ -112,10 +112,10 @@ def wave_rows(
 
     The copy is x + v r U, clipped: U the basis image, r a random sign in every channel, v the published norm.
     """
-    x, ids, (height, width) = batch.x.to(subject.device), batch.ids.to(subject.device), batch.x.shape[-2:]
-    norm, found = published_norm(height, width), []
+    x, (height, width) = batch.x.to(subject.device), batch.x.shape[-2:]
+    keys, norm, found = Keys(batch.ids, seed, 0, NAME, x.device), published_norm(height, width), []
     for centre in waves.bands:
-        frequencies, signs = waves.chosen(ids, seed, centre)
+        frequencies, signs = waves.chosen(keys, centre)
         for draw in range(waves.tries(centre)):
             down, across = frequencies[:, draw].unbind(1)
             wave = basis_image(down, across, height, width).to(x).mul_(norm)[:, None]
