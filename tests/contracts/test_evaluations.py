@@ -141,5 +141,17 @@ def test_what_is_skipped_changes_no_row_of_the_rest(evaluation: Evaluation, subj
         assert_frame_equal(here, there, check_exact=True)
 
 
+def test_a_batch_is_nothing_to_its_images(evaluation: Evaluation, subject: Subject) -> None:
+    """Oracle: each image alone."""
+    alone, together = (
+        SampleTable.concat(parts(evaluation, subject, LABELS, set(), batch_size=size)) for size in (1, N)
+    )
+    keys = ["position", "perturbation", "severity", "draws", "draw"]
+    for name in ("images", "rows"):
+        order = ["position"] if name == "images" else keys
+        here, there = (getattr(one, name).sort(order) for one in (alone, together))
+        assert_frame_equal(here, there, check_exact=False, rel_tol=1e-3, abs_tol=1e-3)
+
+
 def test_all_skipped_leaves_nothing_to_keep(evaluation: Evaluation, subject: Subject) -> None:
     assert parts(evaluation, subject, LABELS, set(range(N))) == []

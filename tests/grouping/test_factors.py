@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from semcon.grouping.axes import answers, brightness, hue, saturation, sharpness
-from semcon.grouping.factors import FACTORS, centre, uncovered
+from semcon.grouping.factors import FACTORS, Factor, centre, uncovered
 from semcon.imaging import luminance
 
 BY = {factor.word: factor.transplant for factor in FACTORS}
@@ -56,6 +56,17 @@ def test_the_background_is_the_donors_without_its_object() -> None:
     assert torch.equal(uncovered(donor, other), torch.full_like(donor, 0.3))
     copy = BY["background"](x, donor, mask, other)
     assert torch.equal(copy, torch.where(mask > 0, x, 0.3).expand_as(copy))
+
+
+@pytest.mark.parametrize("factor", FACTORS, ids=lambda factor: factor.word)
+def test_a_batch_is_nothing_to_its_images(factor: Factor) -> None:
+    """Oracle: each image alone."""
+    shade = torch.linspace(0.1, 1.2, 6)[:, None, None, None]
+    x, donor = images() * shade, images(seed=1) * shade.flip(0)
+    masks = [(images(seed=seed)[:, :1] > 0.45).float() for seed in (2, 3)] if factor.masked else [None, None]
+    whole = factor.transplant(x, donor, *masks)
+    parts = [[each if each is None else each[row : row + 1] for each in (x, donor, *masks)] for row in range(len(x))]
+    torch.testing.assert_close(whole, torch.cat([factor.transplant(*part) for part in parts]), rtol=0, atol=1e-5)
 
 
 def test_an_image_that_takes_from_itself_stays() -> None:

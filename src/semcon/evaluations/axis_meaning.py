@@ -149,7 +149,7 @@ class AxisMeaning(Evaluation):
             for batch in read(chosen):
                 sum(fitting(batch, look, progress.say))
         frame = pl.concat(images)
-        labels, ids = frame["label"].to_numpy().astype(np.int64), frame["sample"].to_numpy()
+        labels, ids = frame["label"].fill_null(-1).to_numpy().astype(np.int64), frame["sample"].to_numpy()
         rows = [
             _rows(
                 frame, trial, self._seen(trial.name)[0],

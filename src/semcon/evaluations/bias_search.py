@@ -44,7 +44,7 @@ class BiasSearch(Evaluation):
     intervals are clustered by both.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     question: ClassVar[str] = "Told nothing of the data: which property of the image do predictions follow?"
 

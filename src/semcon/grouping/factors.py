@@ -59,7 +59,7 @@ def centre(x: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         grey = luminance(x)
         edge = torch.cat((grey[:, :, 0], grey[:, :, -1], grey[:, :, :, 0], grey[:, :, :, -1]), dim=2)
-        mask = (grey - edge.median(dim=2).values[..., None]).abs()
+        mask = (grey - edge.median(dim=2).values[..., None, None]).abs()
     weight = mask / mask.sum(dim=(2, 3), keepdim=True).clamp_min(_SOME)
     height, width = x.shape[-2:]
     across, down = (torch.arange(side, dtype=x.dtype, device=x.device) - (side - 1) / 2 for side in (width, height))
