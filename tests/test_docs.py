@@ -141,7 +141,8 @@ def contributed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def does(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`python ...` in a checkout, with its own semcon."""
-    environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
+    path = os.pathsep.join(filter(None, (str(checkout / "src"), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": path}
     return subprocess.run(
         [sys.executable, *words], cwd=checkout, env=environment, check=False, capture_output=True, text=True
     )

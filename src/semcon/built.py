@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,7 +46,8 @@ def build_subject(
 ) -> Subject:  # fmt: skip
     """The subject: what the user gave, else the source's own configuration, else the common size and no normalisation.
 
-    Each of size, mean and std alone: the source's other values stay.
+    Each of size, mean and std alone: the source's other values stay. `device` auto: a function that does not take images
+    on the accelerator gets them on the CPU.
 
     Errors: `SemconError` for images of mixed sizes without a size to bring them to.
     """
@@ -62,11 +65,17 @@ def build_subject(
     origin = "given" if mean is not None or std is not None else own.origin if own is not None else "default"
     if own is not None:
         mean, std = mean or own.mean, std or own.std
-    return Subject(
-        built.model, name=name or built.name, canvas=canvas, source=built.source,
+    made = partial(
+        Subject, built.model, name=name or built.name, canvas=canvas, source=built.source,
         mean=mean or (0.0,), std=std or (1.0,), classes=classes or built.classes, preprocessing=origin,
-        weights=built.weights, device=pick_device(device), precision=precision, training=built.training,
+        weights=built.weights, precision=precision, training=built.training,
     )  # fmt: skip
+    picked = pick_device(device)
+    if device == "auto" and picked.type != "cpu" and not isinstance(built.model, nn.Module):
+        with suppress(SemconError):  # what a function calls may well be on the CPU
+            return made(device=picked)
+        picked = torch.device("cpu")
+    return made(device=picked)
 
 
 def pick_device(text: str) -> torch.device:

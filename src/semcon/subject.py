@@ -219,10 +219,10 @@ class Subject:
             size = f"{self.canvas.height} x {self.canvas.width}"
             raise SemconError(
                 f"the model {self.name} fails on a batch (2, {self.channels}, {size}): "
-                f"{type(error).__name__}: {error}. {self._advice()}"
+                f"{type(error).__name__}: {error}. {self._advice(str(error))}"
             ) from error
 
-    def _advice(self) -> str:
+    def _advice(self, error: str) -> str:
         """What a model that fails on a batch may need."""
         layers = [] if self.module is None else list(self.module.modules())
         kinds = {value.dtype for layer in layers for value in layer.parameters() if value.is_floating_point()}
@@ -232,6 +232,8 @@ class Subject:
         first = next((layer for layer in layers if isinstance(layer, nn.Conv2d)), None)
         if first is not None and first.in_channels not in (1, 3):
             return f"It takes {first.in_channels} channels: expected 3 (RGB) or 1 (luminance)"
+        if self.device.type != "cpu" and "same device" in error:
+            return "A tensor of it stays behind on the CPU: register it as a buffer, or give --device cpu"
         return "Expected images of that size to be accepted; try --size"
 
     @torch.no_grad()

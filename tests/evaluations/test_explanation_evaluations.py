@@ -206,7 +206,7 @@ def test_faithfulness_is_told_beside_an_order_that_knows_nothing() -> None:
 
     class Constant(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.tensor([0.0, 1.0]).expand(len(x), 2) + 0 * x.sum((1, 2, 3))[:, None]
+            return x.new_tensor([0.0, 1.0]).expand(len(x), 2) + 0 * x.sum((1, 2, 3))[:, None]
 
     asked = {"mean": 0.0, "std": 1.0, "explanations": "gradient,input_x_gradient"}
     seeing = semcon.audit(Bright(), Lit(), evaluate="explanation_faithfulness", **asked)
@@ -236,7 +236,7 @@ def test_who_ignores_the_weights_is_told_and_who_looks_at_one_patch_is_not_accus
             self.network = network
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.network(x[:, :, 4:12, 4:12]) + 1e-3 * torch.arange(5)
+            return self.network(x[:, :, 4:12, 4:12]) + 1e-3 * torch.arange(5, device=x.device)
 
     record = semcon.audit(
         Patch(), Shapes(size=SIZE, limit=40), evaluate="explanation_faithfulness", explanations=("gradient",)

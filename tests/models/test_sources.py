@@ -278,3 +278,23 @@ def test_without_a_configuration_the_images_decide():
     assert (subject.canvas.height, subject.mean, subject.std, subject.preprocessing) == (2, (0.0,), (1.0,), "default")
     with pytest.raises(SemconError, match="different sizes and the model names none: give --size N"):
         build_subject(Module(network()).build(), size=None, common_size=None, **rest)
+
+
+def test_a_function_is_given_images_where_it_takes_them(monkeypatch):
+    """Oracle: one that calls a network on the CPU, on a machine whose accelerator (here `meta`) `auto` picks."""
+    monkeypatch.setattr("semcon.built.pick_device", lambda text: torch.device("meta" if text == "auto" else text))
+    rest = {
+        "mean": None,
+        "std": None,
+        "size": 2,
+        "classes": None,
+        "precision": "32",
+        "common_size": None,
+        "name": None,
+    }
+    inner = network()
+    built = Built(lambda x: inner(x), "function", "")
+    assert build_subject(built, device="auto", **rest).device.type == "cpu"
+    assert build_subject(Built(lambda x: x.mean((2, 3)), "function", ""), device="auto", **rest).device.type == "meta"
+    with pytest.raises(SemconError, match="meta"):
+        build_subject(built, device="meta", **rest)

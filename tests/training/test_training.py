@@ -269,7 +269,7 @@ def killed(folder: Path, settings: Settings, checkpoints: int | None, delay: flo
     return not os.WIFSIGNALED(status)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork") or torch.cuda.is_available(), reason="no fork here, or none beside CUDA")
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_change_nothing(tmp_path: Path, kills: int) -> None:
     """Oracle: the uninterrupted run, bit for bit, after SIGKILL at random moments, checkpoints at every step."""
