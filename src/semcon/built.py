@@ -46,8 +46,8 @@ def build_subject(
 ) -> Subject:  # fmt: skip
     """The subject: what the user gave, else the source's own configuration, else the common size and no normalisation.
 
-    Each of size, mean and std alone: the source's other values stay. `device` auto: a function that does not take images
-    on the accelerator gets them on the CPU.
+    Each of size, mean and std alone: the source's other values stay. `device` auto: a function that does not take
+    images on the accelerator gets them on the CPU.
 
     Errors: `SemconError` for images of mixed sizes without a size to bring them to.
     """
