@@ -1,13 +1,15 @@
 """Wall time of explanations and their measures beside captum and quantus, on the same network and images.
 
-    python benchmarks/explanations.py [--data DIR] [--peers DIR] [--repeats 3] [--images 64] [--out FILE]
+    python benchmarks/explanations.py [--data DIR] [--peers DIR] [--repeats 3] [--images 64] [--device cuda]
+        [--out FILE]
 
 DIR: the folder with `weights/cifar10` and `cifar10/test.parquet` (SEMCON_DATA); without it nothing is measured.
-`--peers`: where captum and quantus are installed (a site-packages folder); what is missing is left out. ResNet-20 on
-CIFAR-10. Steps, samples, squares and noise draws are equal, so that the network's own passes bound every ratio;
-deletion is the same curve at 16 shares of the pixels, for which quantus, which counts channels, makes 48 passes. The
-agreement of the results is `studies/explanation_parity`. Both take turns within a repeat; medians of the repeats and of
-their ratios, in wall and in processor time, which is the steadier of the two on a shared machine.
+`--peers`: where captum and quantus are installed (a site-packages folder); what is missing is left out, as is quantus,
+which takes numpy, on a GPU. ResNet-20 on CIFAR-10. Steps, samples, squares and noise draws are equal, so that the
+network's own passes bound every ratio; deletion is the same curve at 16 shares of the pixels, for which quantus, which
+counts channels, makes 48 passes. The agreement of the results is `studies/explanation_parity`. Both take turns within a
+repeat; medians of the repeats and of their ratios, in wall and in processor time, which is the steadier of the two on a
+shared machine.
 """
 
 from __future__ import annotations
@@ -56,13 +58,13 @@ class Normalised(nn.Module):
         return logits.softmax(1) if self.probabilities else logits
 
 
-def load(data: Path, images: int) -> tuple[Subject, Batch]:
+def load(data: Path, images: int, device: str = "cpu") -> tuple[Subject, Batch]:
     folder = data / "weights" / "cifar10"
     model = parse_model(f"file:{folder / 'models.py'}:resnet20", str(folder / "akamaster_resnet20.safetensors"))
     dataset = parse_data(f"parquet:{data / 'cifar10' / 'test.parquet'}", images)
     found = scan(dataset)
     subject = build_subject(
-        model.build(), mean=MEAN, std=STD, size=None, classes=None, device="cpu", precision="32",
+        model.build(), mean=MEAN, std=STD, size=None, classes=None, device=device, precision="32",
         common_size=found.common_size, name="resnet20",
     )  # fmt: skip
     return subject, Batch.concat(list(batches(dataset, subject.canvas, found, range(images), batch_size=images)))
@@ -70,13 +72,13 @@ def load(data: Path, images: int) -> tuple[Subject, Batch]:
 
 def cases(subject: Subject, batch: Batch) -> dict[str, dict[str, Work]]:
     """By what is done, who does it; the first is semcon."""
-    x, keys = batch.x, Keys(batch.ids, 0, 0, "explanation")
+    x, keys = batch.x.to(subject.device), Keys(batch.ids, 0, 0, "explanation", subject.device)
     with torch.no_grad():
         target = subject(x).argmax(1)
     cam, integrated = GradCam().settled(subject), IntegratedGradients(STEPS)
     maps = integrated(subject, x, target, keys)
     product, black = InputXGradient(), torch.zeros_like(x)
-    shares = torch.arange(1, SHARES + 1) / SHARES
+    shares = torch.arange(1, SHARES + 1, device=x.device) / SHARES
 
     def of_squares() -> Tensor:
         removed = Removals.drawn(subject, x, target, keys, SQUARES)
@@ -95,8 +97,8 @@ def cases(subject: Subject, batch: Batch) -> dict[str, dict[str, Work]]:
     }
     network = subject.module
     assert network is not None
-    logits = Normalised(network).eval()
-    for add in (_captum, _quantus):
+    logits = Normalised(network).to(x.device).eval()
+    for add in (_captum, _quantus) if x.device.type == "cpu" else (_captum,):
         try:
             for name, (peer, work) in add(logits, x, target, maps, str(cam.layer)).items():
                 found[name][peer] = work
@@ -108,9 +110,9 @@ def cases(subject: Subject, batch: Batch) -> dict[str, dict[str, Work]]:
 def _captum(logits: nn.Module, x: Tensor, target: Tensor, maps: Tensor, layer: str) -> dict[str, tuple[str, Work]]:
     from captum import attr, metrics
 
-    probabilities = Normalised(logits.network, probabilities=True).eval()  # pyright: ignore[reportArgumentType]
+    probabilities = Normalised(logits.network, probabilities=True).to(x.device).eval()  # pyright: ignore[reportArgumentType]
     module = dict(logits.network.named_modules())[layer]  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
-    segments = superpixels(x, 16)
+    segments = superpixels(x, 16).to(x.device)
 
     def lime() -> None:
         for row in range(len(x)):
@@ -169,6 +171,8 @@ def timed(work: Work) -> tuple[float, float]:
     """Wall and processor seconds."""
     began = time.perf_counter(), time.process_time()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - began[0], time.process_time() - began[1]
 
 
@@ -202,7 +206,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SEMCON_DATA", "../shared/data")))
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--device", default="cpu", choices=["cpu"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--out", type=Path)
     settings = parser.parse_args()
@@ -212,7 +216,7 @@ def main() -> None:
         sys.path.append(str(settings.peers))
     warnings.simplefilter("ignore")
     with torch.no_grad():
-        subject, batch = load(settings.data, settings.images)
+        subject, batch = load(settings.data, settings.images, settings.device)
     result = {
         "what": "explanations and their measures beside captum and quantus: seconds, and times those of semcon",
         "environment": environment(torch.device(settings.device)), "images": settings.images, "network": "resnet20",

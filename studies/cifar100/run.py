@@ -28,8 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "equal_compute"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "robustness"))
 import torch
-from environment import environment
-from run import EVALUATIONS, results
+from run import EVALUATIONS, results, written
 from tasks import CIFAR10
 
 from semcon import audit
@@ -122,13 +121,13 @@ def main() -> None:
     if given.phase == "compare":
         sides, features = (together(given, kind) for kind in KINDS)
         print(sides.report(given.work / "report.html"), features.report(given.work / "transfer.html"))
+        measured_on = sides.sides[0].first.record.environment
         plain = {
             "what": (__doc__ or "").partition("\n\n")[0], "task": "cifar100", "images": given.limit,
-            "budget": given.budget, "seeds": given.seeds, "environment": environment(torch.device(given.device)),
+            "budget": given.budget, "seeds": given.seeds, "environment": {key: value for key, value in measured_on.items() if key != "platform"},
             **results(sides), "transfer": results(features)["differences"],
         }  # fmt: skip
-        (HERE / "results").mkdir(exist_ok=True)
-        (HERE / "results" / "cifar100.json").write_text(json.dumps(plain, indent=1) + "\n")
+        written(plain, HERE / "results" / "cifar100.json")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,13 @@ def results(together: SideBySide) -> dict[str, Any]:
     return found
 
 
+def written(plain: dict[str, Any], out: Path) -> None:
+    """As JSON with a line for each row of figures."""
+    rows = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(rows.sub(lambda row: f"[{' '.join(row[1].split())}]", json.dumps(plain, indent=1)) + "\n")
+
+
 def short(one: Any) -> list[Any] | None:
     """perturbation, severity, draws, quantity, first, second, difference, low, high, p by Holm."""
     if one.quantity not in WATCHED or one.subset != "all" or one.representation not in (None, "logits"):
@@ -135,8 +143,7 @@ def main() -> None:
         "environment": environment(torch.device("cpu")), **results(together),
     }  # fmt: skip
     out = given.out or HERE / "results" / f"{given.task}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(plain, indent=1) + "\n")
+    written(plain, out)
     print(f"{page}\n{out}")
 
 
