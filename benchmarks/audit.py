@@ -122,12 +122,10 @@ def ratio(
     build: Callable[[], nn.Module], size: int, images: int, device: str, repeats: int, options: dict[str, Any]
 ) -> Any:
     """Medians of the audit, of the bare passes, and of their ratio."""
-    from semcon.auditing.material import default_batch_size
-    from semcon.canvas import Canvas
-    from semcon.subject import Subject
+    from semcon.canvas import images_per_pass
 
     network, data = build().to(device), Shapes(n=images, size=size)
-    batch_size = default_batch_size(Subject(network, name="", canvas=Canvas(size, size), device=device))
+    batch_size = images_per_pass(size, size, torch.device(device))
     x = torch.rand(min(images, 512), 3, size, size, device=device)
     audited(network, Shapes(n=64, size=size), device, options)
     audits, bares, ratios = [], [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,3 +89,9 @@ class Canvas:
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
         resized = functional.interpolate(tensor, (height, width), mode=mode, antialias=True).clamp(0, 1)
         return resized[0].permute(1, 2, 0).numpy()
+
+
+def images_per_pass(height: int, width: int, device: torch.device) -> int:
+    """As many as keep a core's caches, or a GPU, busy."""
+    budget = 64 * 1024 if device.type == "cpu" else 2048 * 1024
+    return max(16, min(1024, 2 ** round(math.log2(max(1, budget / (height * width))))))

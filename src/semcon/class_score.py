@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from semcon.canvas import images_per_pass
 from semcon.core.concepts import Learner
-
-TOGETHER = 64
-"""Canvases in one pass: enough to keep a core busy, few enough for its caches."""
 
 
 def class_score(subject: Learner, x: Tensor, target: Tensor) -> Tensor:
@@ -32,9 +30,10 @@ def class_gradient(subject: Learner, x: Tensor, target: Tensor) -> Tensor:
         return torch.autograd.grad(score, source, create_graph=again)[0]
 
 
-def parts(copies: int, images: int) -> Iterator[slice]:
-    """Which of each image's copies go through the network together."""
-    step = max(1, TOGETHER // images)
+def parts(copies: int, x: Tensor) -> Iterator[slice]:
+    """Which copies of images (B, 3, H, W) go through the network together."""
+    height, width = x.shape[2:]
+    step = max(1, images_per_pass(height, width, x.device) // len(x))
     return (slice(start, min(copies, start + step)) for start in range(0, copies, step))
 
 

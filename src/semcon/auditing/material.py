@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from semcon.canvas import images_per_pass
 from semcon.core.concepts import Dataset
 from semcon.evaluating import Evaluation
 from semcon.labelling import check_labels, outputs_of_classes
@@ -56,7 +56,8 @@ class Material:
         else:
             labels = torch.full_like(labels, -1)
         self.index = Index(scan.ids, labels)
-        self.batch_size = request.batch_size or default_batch_size(subject)
+        canvas = subject.canvas
+        self.batch_size = request.batch_size or images_per_pass(canvas.height, canvas.width, subject.device)
 
     @property
     def fingerprint(self) -> str:
@@ -90,10 +91,3 @@ class Material:
         for output, name in zip(self.output_of_class or (), self.dataset.classes or (), strict=True):
             names[output] = name
         return tuple(names)
-
-
-def default_batch_size(subject: Subject) -> int:
-    """Images per pass: as many as keep a core's caches or a GPU busy."""
-    pixels = subject.canvas.height * subject.canvas.width
-    budget = 64 * 1024 if subject.device.type == "cpu" else 2048 * 1024
-    return max(16, min(1024, 2 ** round(math.log2(max(1, budget / pixels)))))

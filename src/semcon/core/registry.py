@@ -34,23 +34,19 @@ def file_name(component: type) -> str:
 
 def available(kind: str) -> list[str]:
     """The names of one kind, sorted. Errors: `UnknownNameError` for a kind that does not exist."""
-    if kind not in KINDS:
-        raise UnknownNameError("kind", kind, KINDS)
-    own = {path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_")}
-    return sorted(own | set(_third_party(kind)))
+    return sorted(_own(kind) | set(_third_party(kind)))
 
 
 def load(kind: str, name: str) -> type[Any]:
     """The class behind a name. Errors: `UnknownNameError` with the nearest names."""
-    names = available(kind)
-    if name not in names:
-        raise UnknownNameError(kind.removesuffix("s"), name, names)
-    if (PACKAGE / kind / f"{name}.py").exists():
+    if name in _own(kind):
         return getattr(importlib.import_module(f"semcon.{kind}.{name}"), class_name(name))
-    point = _third_party(kind)[name]
-    component = point.load()
+    points = _third_party(kind)
+    if name not in points:
+        raise UnknownNameError(kind.removesuffix("s"), name, available(kind))
+    component = points[name].load()
     if not isinstance(component, type):
-        raise SemconError(f"entry point {point.value} of group semcon.{kind} is not a class")
+        raise SemconError(f"entry point {points[name].value} of group semcon.{kind} is not a class")
     return component
 
 
@@ -64,6 +60,12 @@ def lazy_members(kind: str) -> tuple[Any, Any]:
         raise AttributeError(f"module 'semcon.{kind}' has no attribute {attribute!r}")
 
     return getattr_, lambda: sorted(names)
+
+
+def _own(kind: str) -> set[str]:
+    if kind not in KINDS:
+        raise UnknownNameError("kind", kind, KINDS)
+    return {path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_")}
 
 
 def _third_party(kind: str) -> dict[str, EntryPoint]:

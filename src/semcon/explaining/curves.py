@@ -24,7 +24,7 @@ def deletion(
     size = maps[0].numel()
 
     curve: list[Tensor] = []
-    for part in parts(len(shares), len(x)):
+    for part in parts(len(shares), x):
         gone = place < (shares[part] * size).round().view(-1, 1, 1, 1)
         copies = torch.where(gone[:, :, None], baseline, x)
         curve.append(class_probability(subject, flat(copies), target.repeat(len(copies))).view(len(copies), -1))

@@ -33,7 +33,7 @@ class Removals:
         where = (row >= top) & (row < top + reach) & (column >= left) & (column < left + reach)
         colour, score = x.mean((2, 3), keepdim=True), class_score(subject, x, target)
         drops: list[Tensor] = []
-        for part in parts(count, len(x)):
+        for part in parts(count, x):
             copies = torch.where(where[part, :, None], colour, x)
             drops.append(score - class_score(subject, flat(copies), target.repeat(len(copies))).view(len(copies), -1))
         return cls(where, torch.cat(drops))
@@ -69,7 +69,7 @@ def max_sensitivity(
     own = explanation(subject, x, target, keys) if maps is None else maps
     noise, row = keys.within("sensitivity"), torch.arange(len(x), device=x.device)
     worst = x.new_zeros(len(x))
-    for part in parts(draws, len(x)):
+    for part in parts(draws, x):
         names = [f"noise {draw}" for draw in range(part.start, part.stop)]
         moved = torch.stack([x + radius * noise.signed(name, tuple(x.shape[1:])).to(x) for name in names])
         count = len(moved)

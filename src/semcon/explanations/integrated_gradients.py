@@ -38,7 +38,7 @@ class IntegratedGradients(Explanation):
         scale = x.new_tensor(weights / 2).view(-1, 1, 1, 1, 1)
         way = x - self.level
         total = torch.zeros_like(x)
-        for part in parts(self.steps, len(x)):
+        for part in parts(self.steps, x):
             points = self.level + shares[part] * way
             gradient = class_gradient(subject, flat(points), target.repeat(len(points)))
             total = total + (gradient.view_as(points) * scale[part]).sum(0)

@@ -49,7 +49,7 @@ class Lime(Explanation):
         there = (where.flatten(1)[:, None] == torch.arange(count, device=x.device)[:, None]).any(2)
         colours = self._colours(x, where, count)
         scores: list[Tensor] = []
-        for part in parts(self.samples, len(x)):
+        for part in parts(self.samples, x):
             seen = shown[:, part].gather(2, where.flatten(1)[:, None].expand(-1, shown[:, part].shape[1], -1))
             copies = torch.where(seen.view(len(x), -1, 1, *where.shape[1:]), x[:, None], colours[:, None])
             probability = subject(flat(copies.transpose(0, 1))).softmax(1)

@@ -37,7 +37,7 @@ class Occlusion(Explanation):
         covers = self._covers(x)
         score, colour = class_score(subject, x, target), x.mean((2, 3), keepdim=True)
         total = x.new_zeros(len(x), *x.shape[2:])
-        for part in parts(len(covers), len(x)):
+        for part in parts(len(covers), x):
             cover = covers[part]
             copies = torch.where(cover[:, None, None], colour, x)
             fall = score - class_score(subject, flat(copies), target.repeat(len(cover))).view(len(cover), -1)

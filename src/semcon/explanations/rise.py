@@ -42,7 +42,7 @@ class Rise(Explanation):
         cells = (own.uniform("cells", (self.samples, self.cells + 1, self.cells + 1)) < self.share).to(x)
         shift = own.uniform("shift", (self.samples, 2)).to(x)
         total = x.new_zeros(len(x), height, width)
-        for part in parts(self.samples, len(x)):
+        for part in parts(self.samples, x):
             masks = self._enlarged(cells[:, part], shift[:, part], height, width).transpose(0, 1)
             probability = subject(flat(masks[:, :, None] * x)).softmax(1)
             scores = probability.gather(1, target.repeat(len(masks))[:, None]).view(len(masks), -1)

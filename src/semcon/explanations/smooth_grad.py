@@ -37,7 +37,7 @@ class SmoothGrad(Explanation):
         own = keys.within("smooth_grad")
         sigma = self.noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
         total = torch.zeros_like(x)
-        for part in parts(self.samples, len(x)):
+        for part in parts(self.samples, x):
             noise = torch.stack([own.normal(f"noise {n}", tuple(x.shape[1:])) for n in range(part.start, part.stop)])
             count = len(noise)
             gradient = class_gradient(subject, flat(x + sigma * noise.to(x)), target.repeat(count))
