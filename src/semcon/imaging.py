@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Padding = Literal["reflection", "zeros"]
+Padding = Literal["reflection", "zeros", "border"]
 LUMINANCE = (0.2989, 0.587, 0.114)
 _BLOCK = 1 << 16  # pixels worked on at once on a CPU, so that intermediate planes stay in its cache
 
@@ -67,7 +67,7 @@ def warp(x: Tensor, matrix: Tensor, padding: Padding = "reflection") -> Tensor:
     """Look up (B, C, H, W) bilinearly at affinely moved positions.
 
     `matrix`: (B, 2, 3) takes an output position, in pixels from the centre (x right, y down), to where its value is
-    read in the input. Differentiable to both. Outside the canvas: its mirror image, or 0.
+    read in the input. Differentiable to both. Outside the canvas: its mirror image, 0, or its edge.
     """
     height, width = x.shape[-2:]
     half = matrix.new_tensor([width / 2, height / 2])

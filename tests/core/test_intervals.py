@@ -73,11 +73,12 @@ def test_correlation_shortens_the_interval_and_no_events_do_not_make_it_vanish()
     assert high[0] == pytest.approx(0.0076)
 
 
-def test_a_mean_over_images_takes_equal_ones_together() -> None:
-    """Oracle: numpy's mean and standard error of the images' own means."""
-    values, images = np.array([0.0, 1.0, 4.0, 5.0]), np.array([7, 7, 3, 9])
+def test_the_error_of_a_mean_takes_equal_images_together() -> None:
+    """Oracle: numpy's standard error where all differ; every value twice is as sure as once."""
+    values, images = np.array([0.0, 1.0, 4.0, 5.0]), np.array([7, 8, 3, 9])
     mean, low, high = image_mean(values, images)
-    each = np.array([4.0, 0.5, 5.0])
-    assert mean == pytest.approx(each.mean())
-    assert (high - low) / 2 == pytest.approx(Z * each.std(ddof=1) / 3**0.5)
-    assert np.isnan(image_mean(values[:2], images[:2])[1])
+    assert mean == pytest.approx(values.mean())
+    assert (high - low) / 2 == pytest.approx(Z * values.std(ddof=1) / 4**0.5)
+    assert image_mean(np.tile(values, 2), np.tile(images, 2)) == pytest.approx((mean, low, high))
+    assert image_mean(values, np.array([7, 7, 3, 9]))[0] == pytest.approx(2.5)
+    assert np.isnan(image_mean(values[:2], np.array([7, 7]))[1])

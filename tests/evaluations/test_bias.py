@@ -63,6 +63,14 @@ def bars(coloured: bool = True) -> Arrays:
     return Arrays(images, labels.tolist())
 
 
+def spots() -> Arrays:
+    """A square in the middle of the left, middle or right third, of the class's channel, on black."""
+    images = np.zeros((N, SIDE, SIDE, 3), np.uint8)
+    for i in range(N):
+        images[i, 4:8, 4 * (i % 3) + 1 : 4 * (i % 3) + 3, i % 3] = 100 + i
+    return Arrays(images, [i % 3 for i in range(N)])
+
+
 def audit(model: nn.Module, data: Any, evaluation: str, **options: Any) -> Any:
     return semcon.audit(model, data, evaluate=evaluation, **options).record
 
@@ -282,11 +290,12 @@ def _pixels(path: Any) -> torch.Tensor:
 def test_what_predictions_follow_is_compared(tmp_path: Any) -> None:
     """Controls: a model by colour and one by place: all of the colour is lost, all of the place won."""
     for name, model in (("colour", ByColour()), ("place", ByHalf())):
-        semcon.audit(model, bars(), evaluate="bias_search", out=tmp_path / name)
+        semcon.audit(model, spots(), evaluate="bias_search", out=tmp_path / name)
     (one,) = side_by_side([tmp_path / "colour", tmp_path / "place"]).comparisons
     found = {row.perturbation: row for row in one.differences if row.quantity == "follows"}
     assert found["colour_of_another"].difference == pytest.approx(-1, abs=0.02)
     assert found["colour_of_another"].sign == -1
+    assert found["position_of_another"].difference == pytest.approx(1, abs=0.02)
     assert found["position_of_another"].sign == 1
     assert "predictions follow the colour of an image less: from 1.00 to 0 (" in " ".join(one.opening)
     (same,) = side_by_side([tmp_path / "colour", tmp_path / "colour"]).comparisons

@@ -97,6 +97,28 @@ def test_features_are_kept_for_the_next_run() -> None:
     assert model.calls - before - first >= first + N, "other weights, other features"
 
 
+def test_networks_of_equal_weights_have_features_of_their_own() -> None:
+    """Oracle: largest values in place of means, which no weight knows of, looked at without a cache's help."""
+
+    class Largest(Network):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.body(x).amax((2, 3)))
+
+    images, labels = colours(12, seed=9, classes=2)
+    noise = Arrays(
+        np.random.default_rng(5).integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8), [i % 3 for i in range(N)]
+    )
+
+    def told(model: nn.Module) -> list[int]:
+        data = Arrays(images, labels.tolist())
+        rows = semcon.audit(model, data, evaluate="transfer", transfer_to=noise).of("transfer").samples.rows
+        return rows.filter(pl.col("perturbation") == "knn").sort("position")["prediction"].to_list()
+
+    first, second = told(Network()), told(Largest())
+    assert first != second
+    assert told(Network()) == first
+
+
 @pytest.mark.parametrize("error", [OSError, SafetensorError])
 def test_a_cache_that_cannot_be_read_or_written_is_none(
     error: type[Exception], tmp_path: Any, monkeypatch: pytest.MonkeyPatch

@@ -71,13 +71,37 @@ def test_a_score_is_that_of_the_definition_by_loops() -> None:
         foreign = [k for k in range(3) if classes[image, k] != own[image]]
         each = [
             (predicted[image, k] == classes[image, k])
-            - np.mean([predicted[image, j] == classes[image, k] for j in range(3) if j != k])
+            - np.mean([predicted[image, j] == classes[image, k] for j in foreign if j != k])
             for k in foreign
         ]
         scores.append(np.mean(each))
     found = followed(own, predicted, classes, generator.integers(0, 20, (30, 3)))
     assert found is not None
     assert found.mean == pytest.approx(np.mean(scores))
+
+
+def test_a_prediction_that_only_falls_follows_nothing_whatever_the_number_of_donors() -> None:
+    """It leaves its class for one of its own choice where the property is foreign; of two classes that is following."""
+    for donors in (3, 4, 6):
+        classes = np.stack(
+            [np.random.default_rng(image).permutation(np.arange(1, 10))[:donors] for image in range(200)]
+        )
+        classes[:, 0] = 0
+        predicted = np.where(classes == 0, 0, 1 + np.arange(200)[:, None] % 9)
+        found = followed(np.zeros(200, np.int64), predicted, classes, np.arange(classes.size).reshape(classes.shape))
+        assert found is not None
+        assert found.mean == pytest.approx(0, abs=1e-12)
+    two = followed(np.zeros(5, np.int64), np.tile([0, 1], (5, 1)), np.tile([0, 1], (5, 1)), np.arange(10).reshape(5, 2))
+    assert two is not None
+    assert two.mean == 1
+
+
+def test_donors_hang_on_no_order_of_the_images() -> None:
+    labels, ids = torch.arange(60) % 5, torch.arange(60) * 7 + 3
+    turned = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    one, two = pool(labels, ids), pool(labels[turned], ids[turned])
+    mine, theirs = (each.images.ids[each.chosen(ids, labels, 4, 0)] for each in (one, two))
+    assert torch.equal(mine, theirs)
 
 
 def test_two_way_errors_in_closed_form() -> None:

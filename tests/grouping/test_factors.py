@@ -47,6 +47,15 @@ def test_the_place_is_the_donors(masked: bool) -> None:
     torch.testing.assert_close(centre(donor, None), torch.tensor([[3.0, -4.0]]))
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_no_second_object_comes_in_with_the_place(masked: bool) -> None:
+    """A square that goes from one side of a wide image to the other."""
+    x, donor = torch.zeros(1, 3, 12, 40), torch.zeros(1, 3, 12, 40)
+    x[..., 4:8, 3:7], donor[..., 4:8, 33:37] = 1.0, 1.0
+    masks = (x[:, :1], donor[:, :1]) if masked else (None, None)
+    torch.testing.assert_close(BY["position"](x, donor, *masks), donor, rtol=0, atol=1e-3)
+
+
 def test_the_background_is_the_donors_without_its_object() -> None:
     x, mask = torch.full((1, 3, 16, 16), 0.9), torch.zeros(1, 1, 16, 16)
     mask[..., 4:8, 4:8] = 1
@@ -85,6 +94,15 @@ def test_properties_by_hand() -> None:
     assert float(saturation(grey)) == 0
     assert float(brightness(grey)) == pytest.approx(0.5, abs=1e-3)
     assert float(sharpness(grey)) < float(sharpness(images(1)))
+
+
+def test_answers_hang_on_no_names_of_the_classes() -> None:
+    labels = np.arange(300) % 10
+    values = np.random.default_rng(0).normal(size=(300, 1))
+    names = np.random.default_rng(1).permutation(10)
+    said, _ = answers(values, [values], labels, np.arange(300), 0)
+    other, _ = answers(values, [values], names[labels], np.arange(300), 0)
+    assert np.array_equal(names[said], other)
 
 
 def test_a_classifier_by_a_property_that_is_the_label_and_by_one_that_is_not() -> None:

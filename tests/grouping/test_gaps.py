@@ -82,7 +82,7 @@ def written(tmp_path: Path, text: str) -> str:
 
 def test_a_file_by_the_names_of_its_images(tmp_path: Path) -> None:
     data, found = folder(tmp_path)
-    text = "file,sex,age\n3.png,f,old\n0.png,m,young\n1.png,m,old\n2.png,f,young\n"
+    text = "file,sex,age\n3.png,f,old\n0.png,m, young\n1.png,m ,old\n2.png,f,young\n"
     read = read_attributes(data, found, written(tmp_path, text))
     assert read == {"sex": ("m", "m", "f", "f"), "age": ("young", "old", "young", "old")}
 
@@ -97,6 +97,7 @@ def test_a_file_by_the_names_of_its_images(tmp_path: Path) -> None:
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n9.png,f\n", "rows of 1 image that the data do not have.*'9.png'"),
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n1.png,f\n", "more than one row for '1.png'"),
     ("file,sex,sex\n0.png,m,f\n1.png,m,f\n2.png,f,m\n3.png,f,m\n", "column 'sex' more than once"),
+    ("file,a,b,a and b\n0.png,m,x,k\n1.png,m,y,k\n2.png,f,x,l\n3.png,f,y,l\n", "'a and b' is called as groups of sev"),
     ("file,a=b\n0.png,m\n1.png,m\n2.png,f\n3.png,f\n", "'a=b' has = in its name"),
 ])  # fmt: skip
 def test_files_that_do_not_fit_are_named(tmp_path: Path, text: str, told: str) -> None:
@@ -204,6 +205,11 @@ def test_a_data_sets_own_attributes_by_name() -> None:
     assert read_attributes(plain, scan(plain), None) is None
     with pytest.raises(SemconError, match="has no attributes"):
         read_attributes(plain, scan(plain), "sex")
+
+
+def test_values_with_commas_stay_apart_together() -> None:
+    (both,) = (one for one in split_by({"a": ["x, y", "x", "x"], "b": ["z", "y, z", "z"]}) if one.intersection)
+    assert both.values == ['"x, y", z', 'x, "y, z"', "x, z"]
 
 
 def test_of_three_attributes_every_two_and_all_are_intersections() -> None:

@@ -94,3 +94,5 @@ def test_maps_are_pooled_over_their_places_wherever_the_channels_stand() -> None
     torch.testing.assert_close(pooled(first.permute(0, 2, 3, 1), 224, 288), expected)
     torch.testing.assert_close(pooled(first.flatten(2).mT, 224, 288), expected)
     torch.testing.assert_close(pooled(expected, 224, 288), expected)
+    torch.testing.assert_close(pooled(expected[:, None, None], 32, 32), expected)
+    torch.testing.assert_close(pooled(expected[:, :, None, None], 32, 32), expected)

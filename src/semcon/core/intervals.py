@@ -85,12 +85,13 @@ def ratio_interval(
 
 
 def image_mean(values: Floats, images: npt.NDArray[np.integer], reach: float = Z) -> tuple[float, float, float]:
-    """Mean over images of values (n,), those of equal `images` (n,) together, `reach` standard errors to either side.
+    """Mean of values (n,), `reach` standard errors to either side; those of equal `images` (n,) are one observation.
 
     NaN ends for a single image.
     """
     _, places = np.unique(images, return_inverse=True)
-    each = np.bincount(places, values) / np.bincount(places)
-    mean = float(each.mean())
-    half = reach * float(each.std(ddof=1)) / len(each) ** 0.5 if len(each) > 1 else np.nan
+    mean = float(values.mean())
+    each = np.bincount(places, values - mean) / len(values)
+    count = len(each)
+    half = reach * float(np.sqrt((each**2).sum() * count / (count - 1))) if count > 1 else np.nan
     return mean, mean - half, mean + half

@@ -50,6 +50,8 @@ class AxisMeaning(Evaluation):
     where geometry changes, having learned elsewhere. The model is not asked, but for the table of images.
     """
 
+    version: ClassVar[int] = 2
+
     question: ClassVar[str] = "Is what each perturbation changes free of meaning on these data?"
     needs: ClassVar[tuple[str, ...]] = ("labels",)
     at_once: ClassVar[bool] = True

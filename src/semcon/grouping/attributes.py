@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import polars as pl
@@ -41,9 +42,12 @@ def read_attributes(
         found = {name: _column(dataset, name, places) for name in names}
     if not found:
         raise SemconError(f"--groups expects names of attributes or a CSV file, got {groups!r}")
+    together = {" and ".join(names) for count in (2, len(found)) for names in combinations(found, count) if count > 1}
     for name, values in found.items():
         if "=" in name:
             raise SemconError(f"the attribute {name!r} has = in its name, as groups have (sex=f): rename it")
+        if name in together:
+            raise SemconError(f"the attribute {name!r} is called as groups of several attributes are: rename it")
         many = len(set(values))
         if many > MOST:
             raise SemconError(
@@ -88,7 +92,7 @@ def _known(name: str, values: Sequence[str | None], dataset: Dataset, places: Se
             f"the attribute {name} is missing for {counted(len(lacking), 'image')}, such as "
             f"{dataset.title(lacking[0])}: give every image a value ('unknown' is one)"
         )
-    return tuple(str(value) for value in values)
+    return tuple(str(value).strip() for value in values)
 
 
 def _all_titles(dataset: Dataset, whole: Callable[[], Dataset] | None) -> Iterable[str] | None:
@@ -130,8 +134,8 @@ def _of_file(
     found: dict[str, tuple[str, ...]] = {}
     for place, name in enumerate(names[1:], start=1):
         values = frame.to_series(place).to_list()
-        chosen = [values[rows[key]] for key in own]
-        lacking = [title for title, value in zip(titles, chosen, strict=True) if value is None or not value.strip()]
+        chosen = [(values[rows[key]] or "").strip() for key in own]
+        lacking = [title for title, value in zip(titles, chosen, strict=True) if not value]
         if lacking:
             raise SemconError(
                 f"{path} gives {counted(len(lacking), 'image')} no {name}, such as {lacking[0]}: give every image a "

@@ -27,7 +27,8 @@ class Pool:
     @classmethod
     def of(cls, images: Batch, classes: Tensor) -> Pool:
         """From images in any order with their classes (N,)."""
-        order = classes.argsort(stable=True)
+        by_id = images.ids.argsort(stable=True)
+        order = by_id[classes[by_id].argsort(stable=True)]
         masks = None if images.masks is None else images.masks[order]
         titles = tuple(images.titles[row] for row in order.tolist())
         sorted_ = Batch(
@@ -75,13 +76,13 @@ class Followed:
 
 
 def followed(own: Integers, predicted: Integers, classes: Integers, donors: Integers) -> Followed | None:
-    """How much more often a copy is predicted to be of the class of its donor than other copies of the image are.
+    """How much more often a copy is predicted to be of the class of its donor than copies with other donors are.
 
     `own` (N,): the class predicted of each image; `predicted`, `classes`, `donors` (N, K): of each of its copies the
-    prediction, the donor's class and the donor. Over donors of classes other than `own`; an image without one, or whose
-    donors are all of one class, drops out; None where all do. The mean is a sum over copies, and the error is clustered
-    by image and by donor: images that share a donor are not independent. What a class does, as the own or as another,
-    is no chance.
+    prediction, the donor's class and the donor. Over donors of classes other than `own`, each against those of further
+    classes; where there are none, against those of `own`. An image whose donors are all of one class, or of its own,
+    drops out; None where all do. The mean is a sum over copies, and the error is clustered by image and by donor:
+    images that share a donor are not independent. What a class does, as the own or as another, is no chance.
     """
     differ = classes[:, :, None] != classes[:, None, :]
     foreign = classes != own[:, None]
@@ -92,6 +93,8 @@ def followed(own: Integers, predicted: Integers, classes: Integers, donors: Inte
     differ, foreign = differ[known], foreign[known]
     hits = predicted[:, :, None] == classes[:, None, :]  # of image, copy, and donor that is asked for
     share = foreign / foreign.sum(1, keepdims=True)
+    others = differ & foreign[:, :, None]
+    differ = np.where(others.any(1, keepdims=True), others, differ)
     elsewhere = np.where(differ, share[:, None, :] / np.maximum(1, differ.sum(1, keepdims=True)), 0.0)
     terms = share * (predicted == classes) - (hits * elsewhere).sum(2)
     count = len(terms)

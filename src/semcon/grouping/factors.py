@@ -45,10 +45,10 @@ def _contrast(x: Tensor, donor: Tensor, mask: Tensor | None, other: Tensor | Non
 
 
 def _position(x: Tensor, donor: Tensor, mask: Tensor | None, other: Tensor | None) -> Tensor:
-    """Moved so that its centre of mass lies where the donor's does; what comes in is the mirror image."""
+    """Moved so that its centre of mass lies where the donor's does; what comes in is the edge, not the object again."""
     shift = centre(donor, other) - centre(x, mask)
     one = torch.eye(2, dtype=x.dtype, device=x.device).expand(len(x), 2, 2)
-    return warp(x, torch.cat((one, -shift[:, :, None]), dim=2)).clamp(0, 1)
+    return warp(x, torch.cat((one, -shift[:, :, None]), dim=2), padding="border").clamp(0, 1)
 
 
 def centre(x: Tensor, mask: Tensor | None) -> Tensor:

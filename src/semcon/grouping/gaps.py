@@ -91,9 +91,16 @@ def split_by(attributes: Mapping[str, Sequence[str]]) -> list[Split]:
     found = [Split(name, values, intersection=False) for name, values in attributes.items()]
     for names in dict.fromkeys((*combinations(attributes, 2), tuple(attributes))):
         if len(names) > 1:
-            together = [", ".join(values) for values in zip(*(attributes[name] for name in names), strict=True)]
+            together = [
+                ", ".join(map(_quoted, each)) for each in zip(*(attributes[name] for name in names), strict=True)
+            ]
             found.append(Split(" and ".join(names), together, intersection=True))
     return found
+
+
+def _quoted(value: str) -> str:
+    """As it is, or so that values told together stay apart."""
+    return '"' + value.replace('"', '""') + '"' if ", " in value or '"' in value else value
 
 
 def groups_of(table: SampleTable, seed: int = 0) -> list[Group]:

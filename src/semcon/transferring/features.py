@@ -15,6 +15,7 @@ from torch import Tensor
 
 from semcon.attribution import as_grid
 from semcon.core.errors import SemconError
+from semcon.keyed import Keys
 from semcon.loading import Batch
 from semcon.measuring.fitting import fitting
 from semcon.measuring.image_rows import not_finite
@@ -46,7 +47,8 @@ def features(
     """(N, D) float32 on the CPU. Maps and tokens are averaged over their places.
 
     Kept under `$SEMCON_CACHE` (`~/.cache/semcon` by default) by the network, its preprocessing, the images and the
-    layer; an empty `SEMCON_CACHE` keeps nothing. A black box, which has no fingerprint, is looked at every time.
+    layer; an empty `SEMCON_CACHE` keeps nothing. A black box, which has no fingerprint, is looked at every time. Of two
+    networks of the same weights (max pooling for mean pooling) each has its own: they say different things of noise.
     """
     kept = _file(subject, images, layer)
     known = None if kept is None else _known(kept)
@@ -54,12 +56,9 @@ def features(
         advance(len(images))
         return known
 
-    @torch.no_grad()
     def look(batch: Batch) -> Tensor:
-        x = batch.x.to(subject.device)
-        value = subject(x) if layer == LOGITS else subject.view(x, (layer,)).layers[layer]
-        advance(len(x))
-        found = pooled(value, *subject.size).float().cpu()
+        found = _said(subject, batch.x.to(subject.device), layer)
+        advance(len(found))
         if not bool(found.isfinite().all()):
             raise not_finite(batch, ~found.isfinite().all(1), "logits" if layer == LOGITS else layer, "of the target")
         return found
@@ -70,9 +69,16 @@ def features(
     return found
 
 
+@torch.no_grad()
+def _said(subject: Subject, x: Tensor, layer: str) -> Tensor:
+    """What the layer says of images on the canvas."""
+    value = subject(x) if layer == LOGITS else subject.view(x, (layer,)).layers[layer]
+    return pooled(value, *subject.size).float().cpu()
+
+
 def pooled(value: Tensor, height: int, width: int) -> Tensor:
-    """(B, D), (B, D, h, w), (B, h, w, D) or tokens (B, T, D) -> (B, D), the mean over places of the canvas."""
-    if value.dim() == 4:
+    """(B, D), (B, D, h, w), (B, h, w, D) or tokens (B, T, D) -> (B, D): the mean over places, of tokens over all."""
+    if value.dim() == 4 and value.shape[1:3] != (1, 1):
         grid = as_grid(value, height, width)
         return (value if grid is None else grid).mean(dim=(2, 3))
     return value.mean(dim=1) if value.dim() == 3 else value.flatten(1)
@@ -83,7 +89,13 @@ def _file(subject: Subject, images: Images, layer: str) -> Path | None:
     if not folder or subject.fingerprint is None:
         return None
     order = hashlib.blake2b(images.scan.ids.numpy().tobytes(), digest_size=8).hexdigest()
-    made = (subject.fingerprint, subject.mean, subject.std, subject.channels, subject.canvas, subject.precision, layer)
+    noise = Keys(torch.arange(2), scope="features", device=subject.device)
+    said = _said(subject, noise.uniform("probe", (3, *subject.size)), layer)
+    behaviour = (said / said.abs().max() * 1000).round().tolist()
+    made = (
+        subject.fingerprint, behaviour, subject.mean, subject.std, subject.channels, subject.canvas, subject.precision,
+        layer,
+    )  # fmt: skip
     name = hashlib.blake2b(repr((*made, order)).encode(), digest_size=16).hexdigest()
     return Path(folder) / "features" / f"{name}.safetensors"
 
