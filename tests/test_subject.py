@@ -73,7 +73,7 @@ def test_every_shape_of_output_is_logits(wrap: Callable[[Tensor], Any]) -> None:
 
 @pytest.mark.parametrize("last", [slice(0, 1), 0], ids=["(B, 1)", "(B,)"])
 def test_a_single_logit_becomes_two_classes(last: Any) -> None:
-    """Oracle: softmax of (0, z) is the sigmoid of z."""
+    """Oracle: softmax of (-z/2, z/2) is the sigmoid of z."""
     box, x = subject(lambda x: 9 * colours(x).double()[:, last] - 4), canvases()
     assert box.outputs == 2
     torch.testing.assert_close(box(x).softmax(1)[:, 1], torch.sigmoid(9 * x[:, 0].mean((1, 2)) - 4))

@@ -118,7 +118,11 @@ def spatial_layer(model: nn.Module, probe: Tensor) -> str | None:
     score = logits.flatten(1).max(1).values.sum()
     tokens = {output.shape[1] for _, _, output in seen if isinstance(output, Tensor) and output.dim() == 3}
     height, width = probe.shape[2:]
+    met: set[str] = set()
     for name, _, output in reversed(seen):
+        if name in met:  # of a layer that runs more than once the last output is kept
+            continue
+        met.add(name)
         if not isinstance(output, Tensor) or not output.requires_grad or len(output) != len(probe):
             continue
         if output.dim() == 4 and output.shape[2] in tokens:  # attention from token to token
@@ -145,11 +149,21 @@ def as_grid(output: Tensor, height: int, width: int) -> Tensor | None:
         return output.permute(0, 3, 1, 2) if _alike(output.shape[1], output.shape[2], height, width) else None
     if output.dim() != 3:
         return None
-    rows = math.isqrt(output.shape[1] * height // width)
-    columns = rows * width // height
+    rows, columns = _grid_of(output.shape[1], height, width)
     if not _alike(rows, columns, height, width):
         return None
     return output[:, output.shape[1] - rows * columns :].transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def _grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of square patches with less than one left over: of all tokens or all but one, else about."""
+    for front in (0, 1):
+        cut = {(height // side, width // side) for side in range(1, min(height, width) + 1)}
+        exact = [(rows, columns) for rows, columns in cut if rows * columns == tokens - front]
+        if exact:
+            return min(exact, key=lambda grid: abs(grid[0] * width - grid[1] * height))
+    rows = math.isqrt(tokens * height // width)
+    return rows, rows * width // height
 
 
 def _alike(rows: int, columns: int, height: int, width: int) -> bool:

@@ -49,7 +49,7 @@ class Subject:
 
     `model`: an `nn.Module`, put into eval mode for the measurement (`release` undoes it), or any callable, a black
     box without gradients. `mean`, `std`: on [0, 1], one value or one per channel. `channels`: 1 feeds luminance.
-    Outputs may be a tensor, a tuple, a dict, or an object with `.logits`; a single logit z becomes two classes (0, z).
+    Outputs may be a tensor, a tuple, a dict, or an object with `.logits`; a single logit z becomes two, (-z/2, z/2).
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class Viewer:
 
 
 def to_logits(output: Any, batch: int) -> Tensor:
-    """What a model gave for a batch as logits (B, K), at least float32; a single logit z becomes (0, z).
+    """What a model gave for a batch as logits (B, K), at least float32; a single logit z becomes (-z/2, z/2).
 
     Takes a tensor, a tuple or list, a dict, or an object with `.logits`. Errors: `SemconError` for anything else.
     """
@@ -78,7 +78,7 @@ def to_logits(output: Any, batch: int) -> Tensor:
         logits = logits[:, None]
     if logits.dim() != 2 or len(logits) != batch or not logits.shape[1]:
         raise SemconError(f"the model must give logits of shape ({batch}, classes), gave {_shape(found)}")
-    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+    return torch.cat([-logits / 2, logits / 2], 1) if logits.shape[1] == 1 else logits
 
 
 def _unwrapped(output: Any) -> Tensor | None:

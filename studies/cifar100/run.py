@@ -121,10 +121,10 @@ def main() -> None:
     if given.phase == "compare":
         sides, features = (together(given, kind) for kind in KINDS)
         print(sides.report(given.work / "report.html"), features.report(given.work / "transfer.html"))
-        measured_on = sides.sides[0].first.record.environment
+        measured_on = {k: v for k, v in sides.sides[0].first.record.environment.items() if k != "platform"}
         plain = {
             "what": (__doc__ or "").partition("\n\n")[0], "task": "cifar100", "images": given.limit,
-            "budget": given.budget, "seeds": given.seeds, "environment": {key: value for key, value in measured_on.items() if key != "platform"},
+            "budget": given.budget, "seeds": given.seeds, "environment": measured_on,
             **results(sides), "transfer": results(features)["differences"],
         }  # fmt: skip
         written(plain, HERE / "results" / "cifar100.json")

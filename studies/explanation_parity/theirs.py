@@ -77,7 +77,7 @@ def lime(model: nn.Module, x: Tensor, target: Tensor, given: dict[str, np.ndarra
 
         def near(_original: Tensor, _copy: Tensor, shown: Tensor, **_: Any) -> Tensor:
             cosine = (shown.sum() / shown.numel()).sqrt()
-            return torch.exp(-((1 - cosine) ** 2) / 0.25**2)
+            return torch.exp(-((1 - cosine) ** 2) / 0.25**2).sqrt()
 
         method = Lime(
             model, interpretable_model=SkLearnRidge(alpha=1.0), similarity_func=near,

@@ -222,6 +222,33 @@ def test_faithfulness_is_told_beside_an_order_that_knows_nothing() -> None:
     assert not blind.record.evaluations[0].verdict
 
 
+def test_what_stands_beside_a_method_is_of_the_images_that_it_has_maps_of(tmp_path: Path) -> None:
+    """Half of the images are answered alike whatever they show: their maps are blank, and their objects small."""
+
+    class Gated(Bright):
+        def forward(self, x: Tensor) -> Tensor:
+            red = (x[:, 0, :8].mean((1, 2)) - 0.45).relu()
+            return torch.stack([0 * red, 12 * red], 1)
+
+    class Uneven(Masked):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pixels[::2] = self.pixels[::2] // 2 + 128
+            self.pixels[1::2] //= 4
+
+        def mask(self, index: int) -> np.ndarray:
+            return super().mask(index) if index % 2 else np.arange(SIZE)[:, None].repeat(SIZE, 1) < 8
+
+    every = "explanation_faithfulness,explanation_focus"
+    run = semcon.audit(Gated(), Uneven(), evaluate=every, explanations="input_x_gradient", out=tmp_path / "run")
+    faith, focus = run.record.evaluations
+    images = run.of("explanation_faithfulness").samples.images
+    known = images.filter(pl.col("input_x_gradient.deletion_mean").is_not_null())
+    assert len(known) == N // 2
+    assert f"{known['chance.deletion_mean'].mean():.3f} in a random one" in faith.verdict[1]
+    assert "the object, which takes 50 % of the canvas" in focus.verdict[0]
+
+
 @pytest.mark.parametrize("learned", [True, False])
 def test_who_ignores_the_weights_is_told_and_who_looks_at_one_patch_is_not_accused(learned: bool) -> None:
     """Controls: weights that are all alike stay as they are when shuffled; a patch's maps share all zeros around it."""

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from semcon.attribution import as_grid, spatial_layer
 from semcon.canvas import Canvas
+from semcon.core.concepts import Explanation
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.explaining.choosing import chosen, settled
-from semcon.explanations import GradCam, InputXGradient, IntegratedGradients
+from semcon.explanations import GradCam, Gradient, InputXGradient, IntegratedGradients, Occlusion, Rise
 from semcon.explanations.lime import linear_model
 from semcon.keyed import Keys
 from semcon.subject import Subject
@@ -134,6 +135,64 @@ def test_the_target_layer_is_found() -> None:
         GradCam("0.0x").settled(Subject(net, name="net", canvas=Canvas(SIZE, SIZE)))
 
 
+def test_of_a_layer_that_runs_twice_only_the_kept_output_is_asked() -> None:
+    """A ReLU of maps and of the hidden layer keeps what it gives last, which has no places."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps, self.relu = nn.Conv2d(3, 4, 3), nn.ReLU()
+            self.hidden, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.relu(self.hidden(self.relu(self.maps(x)).mean((2, 3)))))
+
+    assert GradCam().settled(Subject(Twice(), name="twice", canvas=Canvas(SIZE, SIZE))).layer == "maps"
+
+
+@pytest.mark.parametrize("method", [Gradient(), IntegratedGradients(4), Occlusion(places=4), GradCam("0")])
+def test_both_classes_of_a_single_logit_have_maps(method: Explanation) -> None:
+    """Oracle: the same network with the two logits -z/2 and z/2."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(144, 1))
+    halves = nn.Linear(1, 2)
+    halves.weight.data, halves.bias.data = torch.tensor([[-0.5], [0.5]]), torch.zeros(2)
+    target = torch.tensor([0, 1, 0, 1])
+    one, two = (
+        method(Subject(each, name="net", canvas=Canvas(SIZE, SIZE)), X, target, KEYS)
+        for each in (net, nn.Sequential(*net, halves))
+    )
+    torch.testing.assert_close(one, two)
+    assert bool((one.abs().amax((1, 2)) > 0).all())
+
+
+def test_occlusion_is_mirrored_with_the_image() -> None:
+    """Squares of the side that is said, lying evenly."""
+    covers = Occlusion()._covers(torch.zeros(1, 3, 32, 40))
+    assert torch.equal(covers.sum(0), covers.flip(2).sum(0))
+    assert torch.equal(covers.unflatten(0, (8, 8)).flip(0, 2), covers.unflatten(0, (8, 8)))
+    assert int(covers.unflatten(0, (8, 8))[3, 3].any(1).sum()) == 8
+
+
+def test_rise_of_a_constant_says_nothing_and_of_a_patch_points_there() -> None:
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 3))
+    for parameter in constant.parameters():
+        parameter.data.zero_()
+    nothing = Rise(samples=32)(Subject(constant, name="flat", canvas=Canvas(SIZE, SIZE)), X, TARGET, KEYS)
+    torch.testing.assert_close(nothing, torch.zeros_like(nothing), atol=1e-6, rtol=0)
+    weight = torch.zeros(3, 3, SIZE, SIZE)
+    weight[1, :, 2:4, 2:4] = 2.0
+    constant[1].weight.data = weight.flatten(1)
+    found = Rise(samples=512)(
+        Subject(constant, name="patch", canvas=Canvas(SIZE, SIZE)), X, torch.ones_like(TARGET), KEYS
+    )
+    inside = found[:, 2:4, 2:4].mean((1, 2))
+    outside = (found.sum((1, 2)) - 4 * inside) / (SIZE * SIZE - 4)
+    assert bool((inside > 0).all())
+    assert bool((outside < inside / 2).all())
+
+
 class Tokens(nn.Module):
     """A transformer of one block over 4 x 4 patches and a class token, which alone is read."""
 
@@ -166,6 +225,13 @@ def test_tokens_become_a_grid() -> None:
     assert grid.shape[2:] == (4, 4)
     assert torch.equal(grid[:, :, 1, 3], tokens[:, 8])
     assert as_grid(torch.zeros(2, 5), 16, 16) is None
+    for height, width, side in ((100, 140, 16), (480, 640, 14), (600, 800, 16), (224, 224, 16), (30, 44, 4)):
+        rows, columns = height // side, width // side
+        for front in (0, 1):
+            laid = as_grid(torch.arange(rows * columns + front).view(1, -1, 1), height, width)
+            assert laid is not None
+            assert torch.equal(laid[0, 0].flatten(), torch.arange(rows * columns) + front)
+            assert laid.shape[2:] == (rows, columns)
     channels_last = as_grid(torch.zeros(2, 4, 4, 7), 16, 16)
     assert channels_last is not None
     assert channels_last.shape == (2, 7, 4, 4)
@@ -183,7 +249,7 @@ def test_limes_regression_is_scikit_learns() -> None:
     design = shown[0, :, :5].double().numpy()
     length = np.sqrt(design.sum(1) * 5)
     near = np.divide(design.sum(1), length, out=np.zeros(40), where=length > 0)
-    weight = np.exp(-((1 - near) ** 2) / 0.25**2)
+    weight = np.sqrt(np.exp(-((1 - near) ** 2) / 0.25**2))
     theirs = linear_models.Ridge(alpha=1.0).fit(design, scores[0].double().numpy(), sample_weight=weight).coef_
     np.testing.assert_allclose(found[:5], theirs, atol=1e-8)
     assert float(found[5]) == 0

@@ -59,7 +59,7 @@ class Perturbation(ABC):
     monotone: ClassVar[bool] = True  # mean pixel change never falls over the ladder
     image_gradient: ClassVar[bool] = True  # autograd reaches the image
     parameter_gradient: ClassVar[bool] = True  # autograd reaches the unit parameters
-    moves_pixels: ClassVar[bool] = False  # geometry: maps aligned with the image move along
+    moves_pixels: ClassVar[bool] = False  # maps aligned with the image move along
     default: ClassVar[bool] = True  # part of an audit that names no perturbations
     needs_mask: ClassVar[bool] = False  # where the object is, as `Context.mask`
     version: ClassVar[int] = 1
@@ -73,7 +73,7 @@ class Perturbation(ABC):
         """The perturbed copy, clipped to [0, 1], same shape; pure. `severity`: (B,) >= 0, same dtype as x."""
 
     def carry(self, aligned: Tensor, unit: Unit, severity: Tensor) -> Tensor:
-        """How a map (B, C, H, W) aligned with the image moves; unchanged unless geometry."""
+        """How a map (B, C, H, W) aligned with the image moves; unchanged unless pixels do."""
         return aligned
 
     def __call__(self, x: Tensor, unit: Unit, severity: Tensor | float, context: Context | None = None) -> Tensor:

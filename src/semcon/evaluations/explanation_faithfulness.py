@@ -46,7 +46,7 @@ class ExplanationFaithfulness(MapEvaluation):
     `steps`: of the curves. `removals`: squares taken out for the infidelity. `draws`, `radius`: of the noise.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     question: ClassVar[str] = "Does what the explanation calls important matter to the model?"
 
     baselines: tuple[str, ...] = ("blur", "mean")
@@ -133,13 +133,18 @@ class ExplanationFaithfulness(MapEvaluation):
             own = {name: one for name, one in every.items() if name != CHANCE}
             if not own:
                 continue
+            columns = {name: f"{name}.{quantity}" for name in own}
+            everywhere = table.images.select(columns.values()).drop_nulls()  # blank maps have no figures
             best = min(own, key=lambda name: own[name].mean or 0)
+            if len(everywhere):
+                best = min(own, key=lambda name: float(everywhere[columns[name]].to_numpy().mean()))
 
             def lower(one: str, other: str, quantity: str = quantity) -> bool:
                 return _lower(table, f"{one}.{quantity}", f"{other}.{quantity}", self._pairs)
 
             told = f"{number(own[best].mean)} {interval(own[best].low, own[best].high, own[best].mean)}"
-            chance = number(every[CHANCE].mean)
+            known = table.images.filter(pl.col(columns[best]).is_not_null())
+            chance = number(float(known[f"{CHANCE}.{quantity}"].to_numpy().mean()))
             vain = [name for name in own if not lower(name, CHANCE)]
             start = f"While pixels are {WHATS[kind]}, the class's probability is"
             if best in vain:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import polars as pl
 import torch
 from torch import Tensor
 
 from semcon.core.explained import CHANCE
 from semcon.core.record import Finding
-from semcon.core.registry import file_name
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion
@@ -22,6 +22,7 @@ from semcon.report.numbers import percent, words
 from semcon.subject import Subject
 
 _VOID = 0.1  # of the masks
+_APART = 0.005  # shares of the canvas
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ExplanationFocus(MapEvaluation):
     Beside them what a map earns that knows nothing: as much as the object takes of the canvas.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Does the explanation lie on the object, and how concentrated is it?"
 
     def measure(self, subject: Subject, mapped: Mapped) -> dict[str, Tensor]:
@@ -85,13 +86,20 @@ class ExplanationFocus(MapEvaluation):
                 "--masks names a folder of them."
             )
             return
+        inside = {name: figures[name] for name in self.named if figures[name].mean is not None}
+        if not inside:
+            return
+        areas = {name: self._area(table, name) for name in inside}
+        apart = max(areas.values()) - min(areas.values()) > _APART
         told = [
-            f"{words(method)} {percent(inside.mean)} [{percent(inside.low)}, {percent(inside.high)}]"
-            for method in map(file_name, map(type, self.explanations))
-            if (inside := figures[method]).mean is not None
+            f"{words(name)} {percent(one.mean)} [{percent(one.low)}, {percent(one.high)}]"
+            + (f" (the object: {percent(areas[name])})" if apart else "")
+            for name, one in inside.items()
         ]
-        if told:
-            yield (
-                "Of what a map counts in favour of the class, this lies on the object, which takes "
-                f"{percent(area.mean)} of the canvas: {', '.join(told)}."
-            )
+        where = "the object" if apart else f"the object, which takes {percent(max(areas.values()))} of the canvas"
+        yield f"Of what a map counts in favour of the class, this lies on {where}: {', '.join(told)}."
+
+    def _area(self, table: SampleTable, name: str) -> float:
+        """What the object takes of the canvases whose maps have figures."""
+        known = table.images.filter(pl.col(f"{name}.mass_inside").is_not_null())
+        return float(known[f"{CHANCE}.mass_inside"].to_numpy().mean())

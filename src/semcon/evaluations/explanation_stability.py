@@ -39,7 +39,7 @@ class ExplanationStability(TrialEvaluation):
         "Does the explanation stay where it was while the image changes without changing its meaning?"
     )
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     explanations: tuple[Explanation, ...] = ()
     asked: bool = False

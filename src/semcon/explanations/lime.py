@@ -20,7 +20,7 @@ class Lime(Explanation):
     """Weighted ridge regression of the class's probability on which of about `segments` superpixels (SLIC) are shown.
 
     `samples` keyed draws, the first with all of them; every segment is shown with chance one half, else it has its own
-    mean colour. A draw counts exp(-d^2 / `kernel`^2), d the cosine distance from the whole image; `ridge` is the
+    mean colour. A draw counts exp(-d^2 / 2 `kernel`^2), d the cosine distance from the whole image; `ridge` is the
     penalty, not on the intercept: the reference's choices, but for its superpixels (quickshift).
     """
 
@@ -89,12 +89,12 @@ def linear_model(shown: Tensor, there: Tensor, scores: Tensor, kernel: float, ri
     """
     design, size = shown.double(), there.double().sum(1)[:, None]
     near = (design.sum(2) / size.clamp(min=1)).sqrt()  # the cosine between what is shown and everything
-    weight = torch.exp(-((1 - near) ** 2) / kernel**2)
-    weight = weight / weight.sum(1, keepdim=True)
+    counts = torch.exp(-((1 - near) ** 2) / (2 * kernel**2))
+    total = counts.sum(1)
+    weight = counts / total[:, None]
     mean = torch.einsum("bs,bsp->bp", weight, design)
     middle = (weight * scores).sum(1, keepdim=True)
     centred, left = design - mean[:, None], (scores - middle).double()
-    total = torch.exp(-((1 - near) ** 2) / kernel**2).sum(1)
     gram = torch.einsum("bs,bsp,bsq->bpq", weight, centred, centred) * total[:, None, None]
     right = torch.einsum("bs,bsp,bs->bp", weight, centred, left) * total[:, None]
     eye = torch.eye(design.shape[2], dtype=gram.dtype, device=gram.device)

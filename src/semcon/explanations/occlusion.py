@@ -54,6 +54,5 @@ class Occlusion(Explanation):
     def _lines(self, size: int, reach: int) -> Tensor:
         """(places, size) bool; squares reach over the edge, so that edge pixels are covered as often as others."""
         reach = max(reach, math.ceil(size / (self.places - 1)))
-        start = torch.linspace(-reach / 2, size - reach / 2, self.places).floor()[:, None]
-        pixel = torch.arange(size)
-        return (pixel >= start) & (pixel <= start + reach)
+        middle = torch.linspace(0, size, self.places, dtype=torch.float64)[:, None]
+        return (torch.arange(size) + 0.5 - middle).abs() <= reach / 2 + 1e-9

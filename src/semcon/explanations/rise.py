@@ -17,8 +17,9 @@ from semcon.keyed import Keys
 class Rise(Explanation):
     """`samples` keyed masks of `cells` a side, each open with chance `share`, enlarged bilinearly and shifted.
 
-    A pixel has the mean probability of the masks weighted by how far they let it through, over `share`; the rest of
-    the canvas is black.
+    A pixel has the mean probability of the masks weighted by how far they let it through, over `share`, less what that
+    says of every pixel, the mean probability: as published all maps hold that constant, which drowns what is counted
+    from 0. The rest of the canvas is black.
     """
 
     samples: int = 256
@@ -27,7 +28,6 @@ class Rise(Explanation):
 
     needs_gradient = False
     stochastic = True
-    signed = False
     source = "Petsiuk et al., arXiv 1806.07421"
 
     @property
@@ -37,17 +37,19 @@ class Rise(Explanation):
 
     @torch.no_grad()
     def __call__(self, subject: Learner, x: Tensor, target: Tensor, keys: Keys) -> Tensor:
-        """Never negative."""
+        """Signed."""
         own, height, width = keys.within("rise"), *x.shape[2:]
         cells = (own.uniform("cells", (self.samples, self.cells + 1, self.cells + 1)) < self.share).to(x)
         shift = own.uniform("shift", (self.samples, 2)).to(x)
-        total = x.new_zeros(len(x), height, width)
+        total, passed = x.new_zeros(2, len(x), height, width)
+        sure = x.new_zeros(len(x), 1, 1)
         for part in parts(self.samples, x):
             masks = self._enlarged(cells[:, part], shift[:, part], height, width).transpose(0, 1)
             probability = subject(flat(masks[:, :, None] * x)).softmax(1)
             scores = probability.gather(1, target.repeat(len(masks))[:, None]).view(len(masks), -1)
-            total = total + torch.einsum("sb,sbhw->bhw", scores, masks)
-        return total / (self.samples * self.share)
+            total, passed = total + torch.einsum("sb,sbhw->bhw", scores, masks), passed + masks.sum(0)
+            sure = sure + scores.sum(0)[:, None, None] / self.samples
+        return (total - sure * passed) / (self.samples * self.share)
 
     def _enlarged(self, cells: Tensor, shift: Tensor, height: int, width: int) -> Tensor:
         """(B, S, cells + 1, cells + 1) at a shift of up to one cell -> (B, S, height, width) in [0, 1]."""

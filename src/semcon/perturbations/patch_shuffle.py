@@ -31,6 +31,7 @@ class PatchShuffle(Perturbation):
     maximum = MOST
     monotone = False
     parameter_gradient = False
+    moves_pixels = True
     default = False
 
     def sample(self, keys: Keys, like: Tensor) -> Unit:
@@ -39,13 +40,17 @@ class PatchShuffle(Perturbation):
 
     def apply(self, x: Tensor, unit: Unit, severity: Tensor, context: Context | None = None) -> Tensor:
         """Cell i shows what was in the cell of rank i."""
-        out = x.clone()
+        return self.carry(x, unit, severity).clamp(0, 1)
+
+    def carry(self, aligned: Tensor, unit: Unit, severity: Tensor) -> Tensor:
+        """Its cells in the same order."""
+        out = aligned.clone()
         for cells in severity.detach().unique().tolist():
             rows = torch.nonzero(severity.detach() == cells).flatten()
-            grid = max(1, min(round(cells), MOST, x.shape[-2], x.shape[-1]))
+            grid = max(1, min(round(cells), MOST, aligned.shape[-2], aligned.shape[-1]))
             order = unit["order"].detach()[rows, : grid * grid].argsort(dim=1)
-            out = out.index_copy(0, rows, _shuffled(x[rows], order, grid))
-        return out.clamp(0, 1)
+            out = out.index_copy(0, rows, _shuffled(aligned[rows], order, grid))
+        return out
 
 
 def _shuffled(x: Tensor, order: Tensor, grid: int) -> Tensor:
