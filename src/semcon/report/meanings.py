@@ -185,8 +185,8 @@ MEANINGS = (
         "mass_inside",
         "The share of a map's positive values that lies on the object. The row \"knowing nothing\" is the object's "
         "share of the canvas.",
-        "Large objects earn it for free, and a model may rightly use the surroundings. Maps that are positive "
-        "everywhere, as RISE's, have nearly the object's share whatever they show: read their pointing game.",
+        "Large objects earn it for free, and a model may rightly use the surroundings. Maps that are "
+        "nowhere below 0, as SmoothGrad's, come nearer to that share whatever they show: read their pointing game.",
     ),
     Meaning(
         "pointing_game",
