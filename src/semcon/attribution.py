@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -156,10 +157,11 @@ def as_grid(output: Tensor, height: int, width: int) -> Tensor | None:
 
 
 def _grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of square patches with less than one left over: of all tokens or all but one, else about."""
-    for front in (0, 1):
-        cut = {(height // side, width // side) for side in range(1, min(height, width) + 1)}
-        exact = [(rows, columns) for rows, columns in cut if rows * columns == tokens - front]
+    """Rows and columns of square patches, less than one left over, and 1, 0, 5 or 2 tokens before them; else about."""
+    sides = range(1, min(height, width) + 1)
+    for left_over, front in product((False, True), (1, 0, 5, 2)):
+        grids = {(height // s, width // s) for s in sides if left_over or height % s == width % s == 0}
+        exact = [(rows, columns) for rows, columns in grids if rows * columns == tokens - front]
         if exact:
             return min(exact, key=lambda grid: abs(grid[0] * width - grid[1] * height))
     rows = math.isqrt(tokens * height // width)

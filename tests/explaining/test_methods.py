@@ -227,7 +227,7 @@ def test_tokens_become_a_grid() -> None:
     assert as_grid(torch.zeros(2, 5), 16, 16) is None
     for height, width, side in ((100, 140, 16), (480, 640, 14), (600, 800, 16), (224, 224, 16), (30, 44, 4)):
         rows, columns = height // side, width // side
-        for front in (0, 1):
+        for front in (0, 1, 2) if height % side else (0, 1, 2, 5):
             laid = as_grid(torch.arange(rows * columns + front).view(1, -1, 1), height, width)
             assert laid is not None
             assert torch.equal(laid[0, 0].flatten(), torch.arange(rows * columns) + front)
