@@ -135,7 +135,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
-QUICK = ("--perturb", "gaussian_noise:0.05/0.2", "--perturb", "hue:0.1", "--mean", ".5", "--std", ".25")
+QUICK = ("--perturb", "gaussian_noise:0.05/0.2,hue:0.1", "--mean", ".5", "--std", ".25")
 
 
 @pytest.fixture(scope="session")

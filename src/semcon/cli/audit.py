@@ -21,7 +21,7 @@ def audit(
     masks: Path | None = None,
     classes: flags.Classes = None,
     perturb: Annotated[
-        list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]]; all perturbations by default.")
+        list[str] | None, flags.repeated("NAME[:SEVERITY[/SEVERITY...]], several with commas; all by default.")
     ] = None,
     evaluate: Annotated[
         list[str] | None,
@@ -109,7 +109,7 @@ def audit(
     with redirect_stdout(sys.stderr):  # what the model or the data print
         record = measure(
             model, data, weights=weights, mean=mean, std=std, size=size, masks=masks, classes=classes,
-            perturbations=perturb or (),
+            perturbations=flags.each(perturb) or (),
             evaluate=flags.names(",".join(evaluate or ["continuity"])) or (), eps=eps, autoattack=autoattack,
             groups=groups, transfer_to=transfer_to, transfer_layer=transfer_layer, shots=shots, reference=reference,
             explanations=flags.names(explanations), layers=flags.names(layers),

@@ -24,6 +24,11 @@ def names(text: str | None) -> list[str] | None:
     return [] if text == "none" else [part.strip() for part in text.split(",") if part.strip()]
 
 
+def each(texts: Sequence[str] | None) -> list[str] | None:
+    """What a repeated flag names, several with commas."""
+    return None if texts is None else [name for text in texts for name in names(text) or [text]]
+
+
 def _flag(meaning: str) -> Parameter:
     return Parameter(help=meaning)
 

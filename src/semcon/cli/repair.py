@@ -67,8 +67,8 @@ def repair(
     from semcon.recipes.repair import repair as mended
 
     given = {
-        "judge": judge, "wish": wish, "perturb": perturb, "weights": weights, "mean": mean, "std": std, "size": size,
-        "classes": None if classes is None else str(classes), "epochs": epochs, "batch_size": batch_size,
+        "judge": judge, "wish": wish, "perturb": flags.each(perturb), "weights": weights, "mean": mean, "std": std,
+        "size": size, "classes": None if classes is None else str(classes), "epochs": epochs, "batch_size": batch_size,
         "learning_rate": learning_rate, "budget": budget, "device": device, "seed": seed,
     }  # fmt: skip
     keys: dict[str, Any] = {"model": model, "data": data, "skip_bad": skip_bad, **parse_settings(set_ or [])}

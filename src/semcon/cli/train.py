@@ -93,8 +93,8 @@ def train(
     from semcon.recipes.train import train as trained
 
     given = {
-        "model": model, "data": data, "objective": objective, "perturb": perturb, "alpha": alpha, "share": share,
-        "wish": wish, "select": select, "baseline": baseline, "epochs": epochs, "steps": steps,
+        "model": model, "data": data, "objective": objective, "perturb": flags.each(perturb), "alpha": alpha,
+        "share": share, "wish": wish, "select": select, "baseline": baseline, "epochs": epochs, "steps": steps,
         "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate, "weights": weights,
         "mean": mean, "std": std, "size": size, "limit": limit, "device": device, "devices": devices,
         "precision": precision, "seed": seed, "classes": None if classes is None else str(classes),
