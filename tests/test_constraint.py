@@ -412,6 +412,38 @@ def test_a_layer_in_a_network_that_works_in_place_is_what_it_was() -> None:
     constraint(model, x, constraint.view(model, x), keys()).mean().backward()
 
 
+def test_a_layer_is_seen_before_a_functional_change_in_place() -> None:
+    """Oracle: the layer's own output; `out += shortcut` and torch.relu_ write to it afterwards."""
+
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = nn.Linear(192, 5), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.first(x.flatten(1))
+            out += 1.0
+            return self.head(torch.relu_(out))
+
+    model, x = Written(), images()
+    constraint = ContinuityConstraint("gaussian_noise", "l2", "first", 0.1)
+    for _ in range(2):
+        torch.testing.assert_close(constraint.view(model, x).layers["first"], model.first(x.flatten(1)))
+    with torch.no_grad():
+        torch.testing.assert_close(constraint.view(model, x).layers["first"], model.first(x.flatten(1)))
+
+
+def test_a_divisor_at_its_floor_is_told_of_whichever_look_it_is() -> None:
+    """The second look's samples come together from the second step on."""
+    model, x = net(), x64()
+    constraint = ContinuityConstraint("gaussian_noise", "l2", ["logits", "1"], 0.1)
+    constraint(model, x, constraint.view(model, x), keys())
+    assert constraint.floored_share == 0
+    constraint.scales[1] *= 1e6
+    constraint(model, x, constraint.view(model, x), keys())
+    assert constraint.floored_share == 0.5
+
+
 def test_a_student_looks_at_its_own_layers() -> None:
     """Oracle: the same network without preprocessing, fed what the preprocessing gives."""
     network, x = net(), x64()

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 @contextmanager
 def watching(
-    modules: dict[str, nn.Module], seen: list[tuple[str, object, object]], *, keep: bool = False, leaves: bool = False
-) -> Iterator[None]:
+    modules: dict[str, nn.Module], seen: list[tuple[str, object, object]], *, keep: bool = False, leaves: bool = False,
+    versions: list[int] | None = None,
+) -> Iterator[None]:  # fmt: skip
     """Within the block, `seen` collects (name, inputs, output) of every call of these modules, in order.
 
     `keep`: later layers, which may work in place, get a copy; what is collected stays, on the way to the logits.
     `leaves`: the autograd graph begins at what is collected, also without a gradient before; implies `keep`.
+    `versions` collects how often each output had been written to.
     """
 
     def note(name: str, inputs: object, output: object) -> Tensor | None:
@@ -26,6 +28,8 @@ def watching(
             output = output.detach().requires_grad_()
             torch.set_grad_enabled(True)
         seen.append((name, inputs, output))
+        if versions is not None:
+            versions.append(version_of(output))
         return output.clone() if (keep or leaves) and isinstance(output, Tensor) else None
 
     handles = [
@@ -38,6 +42,11 @@ def watching(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def version_of(output: object) -> int:
+    """How often a tensor has been written to, as far as torch counts; 0 of anything else."""
+    return output._version if isinstance(output, Tensor) and not output.is_inference() else 0
 
 
 def first_tensor(output: object) -> Tensor | None:

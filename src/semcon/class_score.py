@@ -21,6 +21,15 @@ def class_probability(subject: Learner, x: Tensor, target: Tensor) -> Tensor:
     return subject(x).softmax(1).gather(1, target[:, None]).squeeze(1)
 
 
+def answered(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """How sure a model is of the class that it predicts, and which that is: (B, K) -> (B,), (B,).
+
+    By the logits: probabilities as close as rounding would tie, and the lowest class win.
+    """
+    prediction = logits.argmax(1)
+    return logits.softmax(1).gather(1, prediction[:, None]).squeeze(1), prediction
+
+
 def class_gradient(subject: Learner, x: Tensor, target: Tensor) -> Tensor:
     """The gradient of the class's logit on the canvas, (B, 3, H, W); differentiable where x asks for it."""
     again = x.requires_grad and torch.is_grad_enabled()

@@ -190,17 +190,23 @@ class ContinuityConstraint(nn.Module):
         """Penalties (B,) from two views: each row of `copies` against its own clean row, weighted; the others 0."""
         with torch.autocast(clean.canvas.device.type, enabled=False):
             before, after = self._vectors(clean), self._vectors(copy)
-            total = before[0].new_zeros(len(copies.rows))
+            total, floored = before[0].new_zeros(len(copies.rows)), []
             for number, ((_, distance), z, moved) in enumerate(zip(self.looks, before, after, strict=True)):
                 kept = z.detach() if self.options.stop_gradient else z
                 change = distance(kept[copies.rows], moved)
-                total = total + (change / self._divisor(number, distance, z) if self.options.is_relative else change)
+                if self.options.is_relative:
+                    divisor, low = self._divisor(number, distance, z)
+                    change = change / divisor
+                    floored.append(low)
+                total = total + change
+            if floored:
+                self.floored += torch.stack(floored).any().long()
             ramp = (self.step / self.options.ramp).clamp(max=1).to(total) if self.options.ramp else 1.0
             whole = total.new_zeros(len(clean.logits))
             return whole.index_put((copies.rows,), total * (copies.weight / len(self.looks)) * ramp)
 
-    def _divisor(self, number: int, distance: Distance, z: Tensor) -> Tensor:
-        """Mean distance between different samples of the global batch, with its gradient, bounded from below."""
+    def _divisor(self, number: int, distance: Distance, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean distance between different samples of the global batch, with its gradient, and whether it is bounded."""
         every = everywhere(z)
         if len(every) < 2:
             raise SemconError(
@@ -215,9 +221,8 @@ class ContinuityConstraint(nn.Module):
             self.scales[number] = torch.where(moved.isfinite(), moved, scale)  # an overflow is no size
             floor = (self.options.floor * self.scales[number]).to(mean).clamp(min=torch.finfo(mean.dtype).tiny)
             floor = floor.where(self.scales[number] > 0, torch.inf)  # nothing differs yet: no change can be told
-            if number == 0:
-                self.floored += (mean < floor).long()
-        return torch.maximum(mean, floor)
+            low = mean < floor
+        return torch.maximum(mean, floor), low
 
     def _vectors(self, view: View) -> list[Tensor]:
         """(B, D) per look, at least float32: half precision loses the small changes that are asked about."""

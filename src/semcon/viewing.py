@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semcon.attribution import first_tensor, watching
+from semcon.attribution import first_tensor, version_of, watching
 from semcon.core.concepts import View
 from semcon.core.errors import SemconError, UnknownNameError
 
@@ -40,8 +40,13 @@ class Viewer:
             return View(x, forward(x))
         modules = {self._module_name(layer): self._modules[self._module_name(layer)] for layer in layers}
         seen: list[tuple[str, object, object]] = []
-        with watching(modules, seen, keep=self._in_place, leaves=leaves):
+        versions: list[int] = []
+        with watching(modules, seen, keep=self._in_place, leaves=leaves, versions=versions):
             logits = forward(x)
+        written = any(version_of(output) != before for (_, _, output), before in zip(seen, versions, strict=True))
+        if written and not (self._in_place or leaves):  # by `out += shortcut`, or torch.relu_(out)
+            self._in_place = True
+            return self.view(x, forward, layers)
         caught = {name: (inputs, output) for name, inputs, output in seen}
         return View(x, logits, {layer: self._caught(layer, caught, len(x)) for layer in layers})
 

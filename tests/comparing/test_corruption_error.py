@@ -62,6 +62,18 @@ def test_seeds_widen_the_interval():
     assert both.high - both.low > single.high - single.low
 
 
+def test_what_seeds_do_to_the_divisor_counts_as_often_as_the_ratio() -> None:
+    """Oracle: 3.5 times the relative error of the first side's three seeds, by Student."""
+    level = {"frost": (0.18,)}, {"frost": (0.2,)}, {"frost": (0.22,)}
+    first, second = [run(one, {}) for one in level], [run({"frost": (0.7,)}, {})]
+    (found,) = (one for one in relative_errors(first, second) if one.quantity == "mean_corruption_error")
+    alone = next(one for one in relative_errors(first[1:2], second) if one.quantity == "mean_corruption_error")
+    assert found.difference == pytest.approx(2.5)
+    reach = 3.5 * 0.1 / 3**0.5 * 4.302653
+    upper, over_images = (float((one.high or 0) - (one.difference or 0)) for one in (found, alone))
+    assert upper**2 == pytest.approx(over_images**2 + reach**2, rel=0.02)
+
+
 def test_without_errors_to_divide_by_there_is_no_figure():
     """All of them: null with the reason. Some: the mean over the others, and the reason names them."""
     perfect, other = run({"fog": (0.0, 0.0)}, {"rotation": 0.0}), run({"fog": (0.1, 0.1)}, {"rotation": 0.1})

@@ -171,6 +171,21 @@ def test_a_check_that_breaks_becomes_a_finding(monkeypatch):
     assert "ZeroDivisionError" in findings()["check-failed"].message
 
 
+def test_a_single_probability_is_told_from_a_logit():
+    class One(nn.Module):
+        def __init__(self, sigmoid: bool) -> None:
+            super().__init__()
+            self.body, self.sigmoid = Quadrants().eval(), sigmoid
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = self.body(x)[:, :1] - self.body(x)[:, 1:2]
+            return z.sigmoid() if self.sigmoid else z
+
+    data = pictures()[0], (pictures()[1] == 0).long()
+    assert "class 1" in findings(One(sigmoid=True), data)["probabilities-as-logits"].message
+    assert "probabilities-as-logits" not in findings(One(sigmoid=False), data)
+
+
 def test_missing_labels_are_counted():
     """By hand: 12 of the 120."""
     assert findings(data=SomeLabels())["missing-labels"].message.startswith("12 of 120 images have no label")

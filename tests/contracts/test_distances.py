@@ -190,3 +190,15 @@ def test_homogeneity_is_as_declared(distance: Distance) -> None:
     else:
         ratio = distance((2 * a.log()).softmax(1), (2 * b.log()).softmax(1)) / distance(a, b)
         assert float(ratio.std() / ratio.mean()) > 0.05
+
+
+def test_small_changes_of_a_sure_answer_keep_their_kl() -> None:
+    """Oracle: float64 throughout."""
+    kl = load("distances", "kl")()
+    logits = 8 * torch.randn(200, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = logits + 0.02 * torch.randn(200, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = kl(logits.softmax(1), moved.softmax(1))
+    found = kl(logits.float().softmax(1), moved.float().softmax(1)).double()
+    some = expected > 1e-9
+    assert float(((found - expected).abs() / expected)[some].median()) < 0.02
+    assert int((found[some] == 0).sum()) == 0

@@ -119,6 +119,20 @@ def test_a_black_box_is_attacked_by_its_scores_and_told_so() -> None:
     assert [finding.code for finding in conclusion.findings] == ["adversarial-without-gradients"]
 
 
+def test_an_output_that_is_not_finite_under_attack_names_its_image() -> None:
+    class Brittle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = network()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rough = (x * 255 - (x * 255).round()).abs().amax((1, 2, 3)) > 0.01  # off the grid of bytes
+            return self.body(x) + torch.where(rough, torch.nan, 0.0)[:, None]
+
+    with pytest.raises(SemconError, match=r"NaN or infinite for .* under"):
+        measured(Brittle(), None)
+
+
 def test_probabilities_are_attacked_through_their_logarithm() -> None:
     """The sizes are those of the network before its softmax, which only moves scores by a constant."""
     plain, _ = measured(network(), None)

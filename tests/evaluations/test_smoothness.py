@@ -19,8 +19,11 @@ from semcon.core.table import SampleTable
 from semcon.datasets import Arrays
 from semcon.evaluating import Setting
 from semcon.evaluations import Smoothness
+from semcon.keyed import Keys
 from semcon.loading import Batch, batches, scan
 from semcon.measuring.references import Index
+from semcon.measuring.slopes import Margin
+from semcon.measuring.surface import sign_directions
 from semcon.progress import Silent
 from semcon.subject import Subject
 
@@ -144,6 +147,15 @@ def test_the_conclusion_pictures_keyed_images_and_one_that_flips():
         assert (len(one.values), len(one.values[0])) == (21, 21)
         assert one.values[10][10] == pytest.approx(1, abs=1e-3)
         assert one.values[10][20] < 1  # pyright: ignore[reportOptionalOperand]
+    batch = probe(model)
+    margin = Margin.at(model, batch.x)
+    _, upward = sign_directions(margin, Keys(batch.ids, SHORT.seed, 0, "surface"), tuple(batch.x.shape[1:]))
+    for one in conclusion.maps:
+        row = batch.positions.tolist().index(int(one.name.partition("_")[2]))
+        logits = model((batch.x[row] + one.y[0] / 255 * upward[row]).clamp(0, 1)[None])[0]
+        top = int(margin.top[row])
+        others = torch.cat((logits[:top], logits[top + 1 :])).max()
+        assert one.values[0][10] == pytest.approx(float((logits[top] - others) / margin.value[row]), abs=1e-3)
     shuffled = SHORT.conclude(model, table, probe(model, list(reversed(range(N)))))
     assert [one.name for one in shuffled.maps] == [one.name for one in conclusion.maps]
     norm = table.images["gradient_norm"].quantile(0.5, "lower")

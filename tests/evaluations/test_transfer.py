@@ -15,6 +15,7 @@ from scipy import stats
 from torch import nn
 
 import semcon
+from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import Estimate
 from semcon.core.shared_draws import over_draws
@@ -117,6 +118,26 @@ def test_networks_of_equal_weights_have_features_of_their_own() -> None:
     first, second = told(Network()), told(Largest())
     assert first != second
     assert told(Network()) == first
+
+
+def test_classes_are_told_by_the_targets_names(tmp_path: Any) -> None:
+    """Oracle: the run's own record. The network's classes have names of their own, some of them the same."""
+    network, (images, labels) = Network(), colours(12, seed=9)
+    network.head = nn.Linear(6, 3)
+    noise = np.random.default_rng(5).integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
+    other = Arrays(noise, [i % 3 for i in range(N)])
+    for name in ("one", "two"):
+        data = Arrays(images, labels.tolist())
+        semcon.audit(
+            network, data, evaluate="transfer", transfer_to=other, classes=("1", "2", "0"), out=tmp_path / name
+        )  # fmt: skip
+    (one,) = side_by_side([tmp_path / "one", tmp_path / "two"]).comparisons
+    own = {e.key: e.mean for e in RunRecord.load(tmp_path / "one").of("transfer").record.estimates}
+    rows = [row for row in (*one.differences, *one.overall) if row.subset.startswith("class:")]
+    assert {row.subset for row in rows} == {"class:0", "class:1", "class:2"}
+    for row in rows:
+        (known,) = (mean for key, mean in own.items() if key == row.key)
+        assert row.first == pytest.approx(known)
 
 
 @pytest.mark.parametrize("error", [OSError, SafetensorError])

@@ -133,6 +133,21 @@ def test_averaging_leaves_a_frozen_batch_norm_as_it_was(tmp_path: Path) -> None:
     assert bool((network[1].running_mean == 0.7).all())
 
 
+def test_statistics_behind_a_frozen_batch_norm_are_of_what_it_gives(tmp_path: Path) -> None:
+    """Oracle: the mean of the second convolution's output over an epoch, behind the first batch norm as it is."""
+    layers = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES))
+    layers[1].requires_grad_(False)
+    layers[1].running_mean = torch.full((4,), 0.7)
+    data = pool()
+    student = Student(network, mean=(0.4,), std=(0.3,))
+    run(tmp_path / "run", with_(augment=()), images=data, objective=CrossEntropy(), student=student)
+    order = Order(data.ids, 16, 3)
+    x = [(data.take(order.rows(step)[0]) - 0.4) / 0.3 for step in range(3)]
+    means = torch.stack([network[:3](one).mean((0, 2, 3)) for one in x]).mean(0).detach()
+    torch.testing.assert_close(layers[3].running_mean, means, rtol=1e-4, atol=1e-5)
+
+
 def test_training_leaves_the_callers_randomness_and_module_as_they_were(tmp_path: Path) -> None:
     """Oracle: torch's state before; no gradients, no compiled call."""
     before = torch.get_rng_state()

@@ -126,6 +126,9 @@ class BatchRun:
 
     def _row(self, attempt: Attempt, eps: float, scores: Tensor, draw: int | None = None) -> None:
         """One copy of every image: its class, and the confidence that is left in the untouched image's class."""
+        known = scores.isfinite().all(1)
+        if not bool(known.all()):
+            raise not_finite(self.batch, ~known.cpu(), "logits", f"under {attempt.name} at {eps:g}")
         confidence = scores.softmax(1).gather(1, self.prediction[:, None]).squeeze(1)
         values = torch.stack((scores.argmax(1).float(), confidence.float()))
         if draw is None:

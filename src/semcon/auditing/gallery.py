@@ -111,7 +111,7 @@ class Gallery:
         gauge = self.eye.plan.primary
         vector = gauge.representation(view).flatten(1).float()
         probability = view.logits.softmax(1)
-        return _Look(x, vector, probability, probability.argmax(1))
+        return _Look(x, vector, probability, view.logits.argmax(1))
 
     def _nearer(self, batch: Batch, clean: _Look, change: Tensor, moved: Tensor) -> list[_Other | None]:
         """Per image the same-class reference nearest in the representation among those farther in pixels than the copy.

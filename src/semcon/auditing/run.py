@@ -17,6 +17,7 @@ from semcon.auditing.gallery import Gallery, explained
 from semcon.auditing.material import Material, Request
 from semcon.auditing.outlook import outlook, seconds_for
 from semcon.auditing.records import data_record, settings_record, subject_record
+from semcon.class_score import answered
 from semcon.core.concepts import Dataset
 from semcon.core.errors import keeping
 from semcon.core.profile import profile
@@ -133,8 +134,8 @@ def _untouched(subject: Subject, material: Material) -> SampleTable:
     """The audit's own images where no evaluation looks at them: what the network says of them as they are."""
 
     def look(batch: Batch) -> pl.DataFrame:
-        best = subject(batch.x.to(subject.device)).softmax(1).max(1)
-        return image_frame(batch, best.indices, best.values, {})
+        confidence, prediction = answered(subject(batch.x.to(subject.device)))
+        return image_frame(batch, prediction, confidence, {})
 
     frames = [part for batch in material.read(range(len(material.index.ids))) for part in fitting(batch, look)]
     return SampleTable(pl.concat(frames), in_schema(pl.DataFrame(schema={"position": pl.Int64}), ()), ())

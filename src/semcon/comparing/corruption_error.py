@@ -91,10 +91,7 @@ def _ratio(quantity: str, first: Sequence[_Sums], second: Sequence[_Sums], like:
     if not names:
         return found
     base = {name: sum(run[name].value for run in first) / len(first) for name in names}
-    one, two = (
-        np.array([[sum(run[name].value / base[name] for name in names) / len(names)] for run in side], np.float64)
-        for side in (first, second)
-    )
+    two = np.array([[sum(run[name].value / base[name] for name in names) / len(names)] for run in second])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios: Floats = np.stack([_mean(second, name) / _mean(first, name) for name in names])
     value = float(two.mean())
@@ -102,6 +99,8 @@ def _ratio(quantity: str, first: Sequence[_Sums], second: Sequence[_Sums], like:
         ratios, value, _unseen(ratios, [first[0][name].levels / base[name] for name in names], like)
     )
     if max(len(first), len(second)) > 1:
+        scale = {name: sum(run[name].value for run in second) / len(second) / base[name] ** 2 for name in names}
+        one = np.array([[sum(run[name].value * scale[name] for name in names) / len(names)] for run in first])
         reach = seed_reach(one, two)
         low, high = widened(np.array([value]), low, high, reach)
     ends = [float(end[0]) - 1 if np.isfinite(end[0]) else None for end in (low, high)]

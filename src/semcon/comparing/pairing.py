@@ -128,7 +128,7 @@ def _differences(
     """The figures that both sides have, subtracted. `before`, `after`: the decisions of each run."""
     one, two = averaged(first), averaged(second)
     places = {key: row for row, key in enumerate(two.mean.keys)}
-    pairs = [(row, places[key]) for row, key in enumerate(one.mean.keys) if key in places and _has_a_common_scale(key)]
+    pairs = [(row, places[key]) for row, key in enumerate(one.mean.keys) if key in places and _can_be_subtracted(key)]
     pairs = [(a, b) for a, b in pairs if not np.isnan(one.mean.values[a]) and not np.isnan(two.mean.values[b])]
     if not pairs:
         return
@@ -217,8 +217,8 @@ def _summary(run: RunRecord, only: tuple[str, ...]) -> Summary:
     return Summary(run.samples, settings.seed, settings.primary, output_names(run.record), only=only)
 
 
-def _has_a_common_scale(key: Key) -> bool:
-    return key.quantity != "change" or key.representation == "pixels"
+def _can_be_subtracted(key: Key) -> bool:
+    return (key.quantity != "change" or key.representation == "pixels") and key.subset != "correct"
 
 
 def _collected(figures: Iterable[Figures]) -> Figures | None:

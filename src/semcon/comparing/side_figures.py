@@ -98,6 +98,9 @@ def _unseen(one: SideFigures, two: SideFigures, rate: Bools, bounds: tuple[Float
 
 def _correlation(a: Floats, b: Floats) -> Floats:
     """Row by row; 0 where one of them does not move."""
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    known = np.isfinite(a) & np.isfinite(b)  # a resample may hold no image of a small class
+    a, b = (np.where(known, each, np.nan) for each in (a, b))
+    count = np.maximum(1, known.sum(axis=1, keepdims=True))
+    a, b = (np.nan_to_num(each - np.nansum(each, axis=1, keepdims=True) / count) for each in (a, b))
     scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.where(scale > 0, (a * b).sum(axis=1) / np.where(scale > 0, scale, 1), 0.0)

@@ -254,7 +254,12 @@ def gauges(run: RunRecord) -> list[str]:
 
 
 def output_names(record: Record) -> list[str]:
-    """A name for every output of a run's model: the data's where it has one, else the model's, else its number."""
+    """A name for every class of a run's rows: those of their own, else of an output of its model.
+
+    Of an output: the data's where it has one, else the model's, else its number.
+    """
+    if record.settings.class_names is not None:
+        return list(record.settings.class_names)
     names = [str(number) for number in range(record.subject.outputs)]
     if record.subject.classes is not None:
         names = [own or number for own, number in zip(record.subject.classes, names, strict=True)]

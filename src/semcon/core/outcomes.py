@@ -69,6 +69,6 @@ def _of_perturbation(summary: Summary, name: str) -> Iterator[tuple[Key, Counts]
 
 def _by_image(images: Images, counts: npt.NDArray[np.generic], tries: int) -> Counts:
     """Sums over the duplicates of an image."""
-    samples = images.frame["sample"].to_numpy()
+    samples = images.weights.samples  # in the order of the counts, equal ones beside each other
     starts = np.flatnonzero(np.r_[True, samples[1:] != samples[:-1]])
     return Counts(np.add.reduceat(counts.astype(np.int64), starts), tries == 1 and len(starts) == len(samples))

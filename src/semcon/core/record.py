@@ -180,6 +180,7 @@ class SettingsRecord(Plain):
     inert: tuple[str, ...]
     gauges: tuple[GaugeInfo, ...]
     command: str
+    class_names: tuple[str, ...] | None = None  # of the rows' labels, where these are no outputs of the model
 
 
 class TimingRecord(Plain):
@@ -300,6 +301,7 @@ class Record(Plain):
             "perturbations": one.perturbations, "gauges": one.gauges, "inert": one.inert, "worst": None,
             "evaluation_version": one.version, "critical": critical,
             "draws": one.settings.get("draws", 1), "gradient_norm": False,
+            "class_names": one.settings.get("class_names"),
         }  # fmt: skip
         return self.model_copy(update={
             "estimates": one.estimates, "profile": (), "gallery": (), "verdict": one.verdict, "evaluations": (),

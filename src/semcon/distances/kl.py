@@ -24,11 +24,19 @@ class Kl(Distance):
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """(B, K), (B, K) -> (B,)."""
-        return (a * (_log(a) - _log(b))).sum(1).clamp(min=0)
+        p, q = _exact(a), _exact(b)
+        return (p * (_log(p) - _log(q))).sum(1).clamp(min=0).to(a.dtype)
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """(B, K), (R, K) -> (B, R)."""
-        return ((a * _log(a)).sum(1, keepdim=True) - a @ _log(b).T).clamp(min=0)
+        p, q = _exact(a), _exact(b)
+        return ((p * _log(p)).sum(1, keepdim=True) - p @ _log(q).T).clamp(min=0).to(a.dtype)
+
+
+def _exact(p: Tensor) -> Tensor:
+    """Adding up to 1 in float64: of small changes little but rounding is left otherwise."""
+    p = p.double()
+    return p / p.sum(1, keepdim=True)
 
 
 def _log(p: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from semcon.class_score import answered
 from semcon.core.errors import SemconError
 from semcon.core.intervals import image_mean, wilson
 from semcon.core.measured import Measured
@@ -133,7 +134,7 @@ class AxisMeaning(Evaluation):
         @torch.no_grad()
         def look(batch: Batch) -> int:
             x = batch.x.to(subject.device)
-            confidence, prediction = subject(x).softmax(1).max(1)
+            confidence, prediction = answered(subject(x))
             found: list[tuple[str, Tensor, Tensor]] = []
             for trial in self._trials:
                 unit = trial.perturbation.sample(Keys(batch.ids, self.seed, 0, trial.name, x.device), x)

@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
+from semcon.class_score import answered
 from semcon.core.errors import SemconError
 from semcon.core.quantities import FOLLOWS
 from semcon.core.record import Estimate, ExplainedEntry, Finding, PerturbationRecord
@@ -119,8 +120,7 @@ class BiasSearch(Evaluation):
     def _measured(self, subject: Subject, pool: Pool, batch: Batch, progress: Progress) -> SampleTable:
         x = batch.x.to(subject.device)
         masks = None if batch.masks is None else batch.masks.to(x.device)
-        probabilities = subject(x).softmax(1)
-        confidence, prediction = probabilities.max(1)
+        confidence, prediction = answered(subject(x))
         progress.advance(len(x))
         rows = RowWriter((), batch, ("donor", "donor_position"))
         chosen = pool.chosen(batch.ids, prediction.cpu(), self.donors, self.seed)
@@ -130,8 +130,8 @@ class BiasSearch(Evaluation):
             theirs = None if pool.images.masks is None else pool.images.masks[own].to(x.device)
             whose = torch.stack((pool.classes[own], pool.images.positions[own])).to(donor)
             for factor in self._factors:
-                scores = subject(factor.transplant(x, donor, masks, theirs)).softmax(1)
-                kept = scores.gather(1, prediction[:, None]).squeeze(1)
+                scores = subject(factor.transplant(x, donor, masks, theirs))
+                kept = scores.softmax(1).gather(1, prediction[:, None]).squeeze(1)
                 values = torch.stack((scores.argmax(1).float(), kept, *whose))
                 rows.add(factor.name, 1.0, "random", slot, None, values)
                 progress.advance(len(x))

@@ -168,7 +168,7 @@ class Smoothness(Evaluation):
             yield MapRecord(
                 name=f"surface_{int(batch.positions[row])}", title=f"{batch.titles[row]}, predicted {name}",
                 x_label=f"{toward}, 1/255", x=(-self.reach, self.reach),
-                y_label="a random sign direction, 1/255", y=(-self.reach, self.reach),
+                y_label="a random sign direction, 1/255", y=(self.reach, -self.reach),
                 value_label="margin of the class predicted in the middle, there 1; below 0 another is predicted",
                 values=tuple(tuple(finite(value) for value in line) for line in values),
             )  # fmt: skip

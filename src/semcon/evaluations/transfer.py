@@ -51,6 +51,8 @@ class Transfer(Evaluation):
 
     own_images: ClassVar[bool] = False
     at_once: ClassVar[bool] = True
+    version: ClassVar[int] = 2
+
     question: ClassVar[str] = "How well do the model's features serve another data set?"
 
     target: Target = field(repr=False)
@@ -126,7 +128,7 @@ class Transfer(Evaluation):
         target = self.target
         return {
             "version": self.version, "target": target.source, "target_images": target.fingerprint,
-            "learned_from": len(target.train), "judged_by": len(target.test), "classes": len(target.classes),
+            "learned_from": len(target.train), "judged_by": len(target.test), "class_names": list(target.classes),
             "layer": self.layer, "shots": list(self.shots), "draws": self.draws, "steps": self.steps, "seed": self.seed,
         }  # fmt: skip
 

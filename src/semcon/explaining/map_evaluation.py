@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from semcon.class_score import answered
 from semcon.core.concepts import Explanation
 from semcon.core.measured import Measured
 from semcon.core.record import PerturbationRecord
@@ -103,7 +104,7 @@ class MapEvaluation(Evaluation):
             x = batch.x.to(subject.device)
             logits = subject(x)
             check_finite(batch, {"logits": logits})
-            confidence, target = logits.softmax(1).max(1)
+            confidence, target = answered(logits)
             keys = Keys(batch.ids, self.seed, 0, SCOPE, x.device)
             maps = {name: one(subject, x, target, keys) for name, one in self.named.items()}
             columns = {

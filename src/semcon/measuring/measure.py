@@ -13,6 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from semcon.class_score import answered
 from semcon.core.concepts import View
 from semcon.core.record import GaugeInfo
 from semcon.core.table import SampleTable
@@ -86,7 +87,7 @@ class Measurement:
             gauge.name: self.references.yardstick(gauge, sketches[gauge.representation.name], ids, labels)
             for gauge in self.plan.gauges
         }
-        confidence, prediction = vectors[self.plan.primary.representation.name].softmax(1).max(1)
+        confidence, prediction = answered(vectors[self.plan.primary.representation.name])
         self.advance(len(x))
         return Clean(x, batch.ids, vectors, yardsticks, prediction, confidence, norm)
 

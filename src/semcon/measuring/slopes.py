@@ -36,7 +36,8 @@ class Margin:
     @classmethod
     def of(cls, logits: Tensor, source: Tensor | None = None) -> Margin:
         """From logits (B, K), with the gradient at the canvas `source` that they were computed from, where given."""
-        top, second = logits.detach().topk(2, dim=1).indices.unbind(1)
+        top = logits.detach().argmax(1)
+        second = logits.detach().scatter(1, top[:, None], -torch.inf).argmax(1)
         difference = _difference(logits, top, second)
         gradient = None if source is None else torch.autograd.grad(difference.sum(), source)[0]
         return cls(centred(logits.detach()), top, second, difference.detach(), gradient)

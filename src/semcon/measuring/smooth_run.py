@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semcon.class_score import answered
 from semcon.core.table import OF_ROWS, SampleTable
 from semcon.keyed import Keys
 from semcon.loading import Batch
@@ -66,7 +67,7 @@ class SmoothRun:
         x = batch.x.to(self.subject.device)
         margin = Margin.at(self.subject, x)
         check_finite(batch, {"logits": margin.logits})
-        confidence, prediction = margin.logits.softmax(1).max(1)
+        confidence, prediction = answered(margin.logits)
         unknown = nullable(torch.full((len(x),), torch.nan))
         columns: dict[str, object] = {"gradient_norm": unknown, "input_curvature": unknown}
         if margin.gradient is not None:

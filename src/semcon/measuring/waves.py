@@ -144,7 +144,7 @@ def heat_map(table: SampleTable, waves: Waves) -> npt.NDArray[np.float64]:
     truth = pl.col("label") if table.labelled else pl.col("clean_prediction")
     rows = table.joined().filter(pl.col("perturbation") == NAME)
     added = (pl.col("prediction") != truth).cast(pl.Int64) - (pl.col("clean_prediction") != truth).cast(pl.Int64)
-    rates = rows.group_by("method").agg(wrong=added.sum(), tried=pl.len())
+    rates = rows.group_by("method").agg(wrong=added.sum(), tried=added.count())
     own = "label" if table.labelled else "prediction"
     without = float((table.images["prediction"] != table.images[own]).mean() or 0)  # pyright: ignore[reportArgumentType]
     counts: dict[Frequency, tuple[int, int]] = {}

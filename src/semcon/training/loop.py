@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from semcon.core.concepts import Objective
 from semcon.core.errors import SemconError
@@ -280,10 +280,9 @@ class Trainer:
         if self.average is not None and int(self.average.n_averaged) > 0:
             self.student.network.load_state_dict(self.average.module.state_dict())
             steps = range(min(50, self.order.steps_per_epoch))
-            with torch.no_grad(), _frozen_statistics(self.student.train()):
-                update_bn(
-                    self.pool.loads(steps, self.order, share=slice(None), seed=self.settings.seed), self.step.module
-                )
+            with torch.no_grad(), _estimating(self.student.train()):
+                for load in self.pool.loads(steps, self.order, share=slice(None), seed=self.settings.seed):
+                    self.step.module(load)
         self.student.eval()
         self.optimizer.zero_grad(set_to_none=True)
         if self.settings.compile:
@@ -298,17 +297,18 @@ def _seed(seed: int, device: torch.device) -> None:
 
 
 @contextmanager
-def _frozen_statistics(student: Student) -> Iterator[None]:
-    """What batch norms in evaluation mode hold survives an estimate of the others' statistics."""
-    kept = [
-        (buffer, buffer.clone())
-        for layer in student.modules()
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and not layer.training
-        for buffer in layer.buffers()
+def _estimating(student: Student) -> Iterator[None]:
+    """Batch norms forget their statistics and average those of every batch; what is frozen keeps its own."""
+    layers = [
+        layer for layer in student.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training
     ]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
     yield
-    for buffer, value in kept:
-        buffer.copy_(value)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def _told(objective: Objective) -> dict[str, float]:
