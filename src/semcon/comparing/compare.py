@@ -93,7 +93,8 @@ class Comparison:
 
 
 def compare(first: Runs | Side, second: Runs | Side) -> Comparison:
-    """Every figure that both sides have, but the raw change, which has the scale of each model's representation.
+    """Every figure that both sides have, but the raw change, which has the scale of each model's representation, and
+    those of `correct`, which are each side's own images.
 
     A side is a run, a run folder, or several of either that are seeds of one training: with as many seeds on both
     sides they are paired in their order (in the order of the recorded training seeds, where both know the same).

@@ -48,7 +48,8 @@ class Paired:
 
 
 def paired(first: Side, second: Side, told: Set[Key] = frozenset()) -> Paired:
-    """Every figure that all runs of both sides have, but the raw change, which has the scale of each representation.
+    """Every figure that all runs of both sides have, but the raw change, which has the scale of each representation,
+    and those of `correct`, which are each side's own images.
 
     `told`: figures of the untouched images that another evaluation of the two has given already.
     """
