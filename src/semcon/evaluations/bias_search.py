@@ -40,7 +40,7 @@ class BiasSearch(Evaluation):
     """Every image takes one property (`factors`) from images of its own predicted class and of others.
 
     `donors`: how many classes each image takes it from. `follows`: how much more often a copy is predicted to be of the
-    class that the property came from than where it came from another class: 0 where predictions do not care whose it
+    class that the property came from than where it came from a third one: 0 where predictions do not care whose it
     is, 1 where it alone decides. Classes are the labels; without labels, what is predicted. Images share donors, so
     intervals are clustered by both.
     """
