@@ -247,6 +247,10 @@ def test_what_stands_beside_a_method_is_of_the_images_that_it_has_maps_of(tmp_pa
     assert len(known) == N // 2
     assert f"{known['chance.deletion_mean'].mean():.3f} in a random one" in faith.verdict[1]
     assert "the object, which takes 50 % of the canvas" in focus.verdict[0]
+    semcon.audit(Bright(), Uneven(), evaluate=every, explanations="input_x_gradient", out=tmp_path / "other")
+    (pair,) = side_by_side([tmp_path / "run", tmp_path / "other"]).comparisons
+    inside = [row for one in pair.every for row in one.differences if row.quantity == "mass_inside"]
+    assert any(row.reason and row.reason.startswith(f"known of {N // 2} images on the first side") for row in inside)
 
 
 @pytest.mark.parametrize("learned", [True, False])

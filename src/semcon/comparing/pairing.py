@@ -162,13 +162,18 @@ def _difference(
     if key.quantity in RATES:
         low, high = np.fmax(low, -1.0), np.fmin(high, 1.0)
     ends = [side.mean.beyond[row] if np.isinf(side.mean.values[row]) else np.nan for side in sides]
+    known = [int(side.mean.samples[row]) for side in sides]
     reason = None
     if not np.isfinite(value):
         whose = " and ".join(name for name, end in zip(("first", "second"), ends, strict=True) if np.isfinite(end))
         reason = f"the median of the {whose} lies beyond the ladder: more than half of its images have none on it"
+    elif known[0] != known[1]:
+        reason = (
+            f"known of {known[0]} images on the first side and of {known[1]} on the second, so not of the same ones"
+        )
     return Difference(
         *key, first=finite(one.mean.values[row]), second=finite(two.mean.values[row]), difference=finite(value),
-        low=finite(low), high=finite(high), samples=int(min(one.mean.samples[row], two.mean.samples[row])),
+        low=finite(low), high=finite(high), samples=min(known),
         seeds=(len(one.each), len(two.each)), seed_reach=finite(reach) or 0.0,
         beyond=(finite(ends[0]), finite(ends[1])), reason=reason,
     )  # fmt: skip
