@@ -418,17 +418,21 @@ def test_a_layer_is_seen_before_a_functional_change_in_place() -> None:
     class Written(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.head = nn.Linear(192, 5), nn.Linear(5, 3)
+            self.first, self.head, self.calls = nn.Linear(192, 5), nn.Linear(5, 3), 0
 
         def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
             out = self.first(x.flatten(1))
             out += 1.0
             return self.head(torch.relu_(out))
 
     model, x = Written(), images()
     constraint = ContinuityConstraint("gaussian_noise", "l2", "first", 0.1)
-    for _ in range(2):
+    with torch.no_grad():
         torch.testing.assert_close(constraint.view(model, x).layers["first"], model.first(x.flatten(1)))
+    constraint, model.calls = ContinuityConstraint("gaussian_noise", "l2", "first", 0.1), 0
+    torch.testing.assert_close(constraint.view(model, x).layers["first"], model.first(x.flatten(1)))
+    assert model.calls == 1, "a training step is one forward pass"
     with torch.no_grad():
         torch.testing.assert_close(constraint.view(model, x).layers["first"], model.first(x.flatten(1)))
 

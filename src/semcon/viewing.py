@@ -41,10 +41,11 @@ class Viewer:
         modules = {self._module_name(layer): self._modules[self._module_name(layer)] for layer in layers}
         seen: list[tuple[str, object, object]] = []
         versions: list[int] = []
-        with watching(modules, seen, keep=self._in_place, leaves=leaves, versions=versions):
+        keep = self._in_place or torch.is_grad_enabled()  # a training step cannot be looked at twice
+        with watching(modules, seen, keep=keep, leaves=leaves, versions=versions):
             logits = forward(x)
         written = any(version_of(output) != before for (_, _, output), before in zip(seen, versions, strict=True))
-        if written and not (self._in_place or leaves):  # by `out += shortcut`, or torch.relu_(out)
+        if written and not (keep or leaves):  # by `out += shortcut`, or torch.relu_(out)
             self._in_place = True
             return self.view(x, forward, layers)
         caught = {name: (inputs, output) for name, inputs, output in seen}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from semcon.core.intervals import Z, difference_interval, effective_size, image_mean, wilson
+from semcon.core.intervals import Z, correlation, difference_interval, effective_size, image_mean, wilson
 
 
 @pytest.mark.parametrize(("events", "size"), [(0, 10), (1, 500), (8, 17), (359, 1000), (2000, 2000)])
@@ -82,3 +82,14 @@ def test_the_error_of_a_mean_takes_equal_images_together() -> None:
     assert image_mean(np.tile(values, 2), np.tile(images, 2)) == pytest.approx((mean, low, high))
     assert image_mean(values, np.array([7, 7, 3, 9]))[0] == pytest.approx(2.5)
     assert np.isnan(image_mean(values[:2], np.array([7, 7]))[1])
+
+
+def test_a_correlation_leaves_out_the_draws_that_one_side_does_not_know() -> None:
+    """Oracle: numpy's, of the others; one row beside many; nothing that moves is 0."""
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 3, 50))
+    a[1, 7], b[2] = np.nan, 1.0
+    known = np.arange(50) != 7
+    expected = [np.corrcoef(a[0], b[0])[0, 1], np.corrcoef(a[1, known], b[1, known])[0, 1], 0.0]
+    np.testing.assert_allclose(correlation(a, b), expected, atol=1e-12)
+    np.testing.assert_allclose(correlation(b[:2], b[:1])[0], 1.0)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from semcon.core.bootstrap import percentiles
 from semcon.core.figures import Figures
-from semcon.core.intervals import Z, difference_interval
+from semcon.core.intervals import Z, correlation, difference_interval
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -82,7 +82,7 @@ def paired_bounds(one: SideFigures, two: SideFigures) -> tuple[Floats, Floats]:
         (p_low, p_high), (q_low, q_high) = one.mean.bounds(), two.mean.bounds()
         low[rate], high[rate] = difference_interval(
             (one.mean.values[rate], p_low[rate], p_high[rate]), (two.mean.values[rate], q_low[rate], q_high[rate]),
-            _correlation(a[rate], b[rate]),
+            correlation(a[rate], b[rate]),
         )  # fmt: skip
         low[rate], high[rate] = _unseen(one, two, rate, (low[rate], high[rate]))
     return low, high
@@ -94,13 +94,3 @@ def _unseen(one: SideFigures, two: SideFigures, rate: Bools, bounds: tuple[Float
     least = Z**2 / (n + Z**2)
     value = (two.mean.values - one.mean.values)[rate]
     return np.minimum(bounds[0], value - least), np.maximum(bounds[1], value + least)
-
-
-def _correlation(a: Floats, b: Floats) -> Floats:
-    """Row by row; 0 where one of them does not move."""
-    known = np.isfinite(a) & np.isfinite(b)  # a resample may hold no image of a small class
-    a, b = (np.where(known, each, np.nan) for each in (a, b))
-    count = np.maximum(1, known.sum(axis=1, keepdims=True))
-    a, b = (np.nan_to_num(each - np.nansum(each, axis=1, keepdims=True) / count) for each in (a, b))
-    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.where(scale > 0, (a * b).sum(axis=1) / np.where(scale > 0, scale, 1), 0.0)

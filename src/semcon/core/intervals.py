@@ -84,6 +84,19 @@ def ratio_interval(
     return np.where(known, np.maximum(low, 0), np.nan), np.where(known, high, np.nan)
 
 
+def correlation(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> Floats:
+    """Of resamples (k, draws) and (k or 1, draws), row by row; 0 where one of them does not move.
+
+    Draws that are not known on both sides are left out: a resample may hold no image of a small class.
+    """
+    known = np.isfinite(a) & np.isfinite(b)
+    count = np.maximum(1, known.sum(axis=1, keepdims=True))
+    a, b = (np.where(known, each, 0.0).astype(np.float64) for each in (a, b))
+    a, b = (np.where(known, each - each.sum(axis=1, keepdims=True) / count, 0.0) for each in (a, b))
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.divide((a * b).sum(axis=1), scale, out=np.zeros(len(a)), where=scale > 0)
+
+
 def image_mean(values: Floats, images: npt.NDArray[np.integer], reach: float = Z) -> tuple[float, float, float]:
     """Mean of values (n,), `reach` standard errors to either side; those of equal `images` (n,) are one observation.
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semcon.core.figures import Figures
-from semcon.core.intervals import finite, ratio_interval
+from semcon.core.intervals import correlation, finite, ratio_interval
 from semcon.core.record import Estimate
 from semcon.core.summary import Summary
 from semcon.core.table import SampleTable
@@ -39,7 +39,7 @@ def _kept(copies: Figures, clean: Figures) -> list[Estimate]:
     low, high = ratio_interval(
         (copies.values, *ends),
         (clean.values[:1], clean_low[:1], clean_high[:1]),
-        _correlation(copies.draws, clean.draws),
+        correlation(copies.draws, clean.draws[:1]),
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         values = copies.values / clean.values[0]
@@ -51,11 +51,3 @@ def _kept(copies: Figures, clean: Figures) -> list[Estimate]:
         )
         for row, key in enumerate(copies.keys)
     ]  # fmt: skip
-
-
-def _correlation(copies: npt.NDArray[np.floating], clean: npt.NDArray[np.floating]) -> Floats:
-    """Of the errors of both rates, (k,); 0 where one of them does not vary."""
-    a = copies.astype(np.float64) - copies.mean(axis=1, keepdims=True)
-    b = clean[:1].astype(np.float64) - clean[:1].mean(axis=1, keepdims=True)
-    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), size, out=np.zeros(len(a)), where=size > 0)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -280,7 +278,7 @@ class Trainer:
         if self.average is not None and int(self.average.n_averaged) > 0:
             self.student.network.load_state_dict(self.average.module.state_dict())
             steps = range(min(50, self.order.steps_per_epoch))
-            with torch.no_grad(), _estimating(self.student.train()):
+            with torch.no_grad(), self.student.train().estimating():
                 for load in self.pool.loads(steps, self.order, share=slice(None), seed=self.settings.seed):
                     self.step.module(load)
         self.student.eval()
@@ -294,21 +292,6 @@ def _seed(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).manual_seed(seed)
-
-
-@contextmanager
-def _estimating(student: Student) -> Iterator[None]:
-    """Batch norms forget their statistics and average those of every batch; what is frozen keeps its own."""
-    layers = [
-        layer for layer in student.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training
-    ]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-    yield
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def _told(objective: Objective) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,18 @@ class Student(nn.Module):
             ):
                 layer.eval()
         return self
+
+    @contextmanager
+    def estimating(self) -> Iterator[None]:
+        """Batch norms forget their statistics and average those of every batch; what is frozen keeps its own."""
+        norms = [layer for layer in self.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]  # pyright: ignore[reportPrivateUsage]
+        momenta = {layer: layer.momentum for layer in norms if layer.training}
+        for layer in momenta:
+            layer.reset_running_stats()
+            layer.momentum = None
+        yield
+        for layer, momentum in momenta.items():
+            layer.momentum = momentum
 
     @classmethod
     def of(cls, subject: Subject) -> Student:
