@@ -28,7 +28,8 @@ def surface(subject: Subject, x: Tensor, directions: tuple[Tensor, Tensor], reac
 
 
 def sign_directions(margin: Margin, keys: Keys, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """For each image the sign direction down the margin, and a keyed random one: (B, 3, H, W) each, of -1 and 1.
+    """For each image the sign direction down the margin, and a keyed random one: (B, 3, H, W) each, of -1 and 1,
+    with 0 where the gradient is 0.
 
     Without gradients both are random.
     """
