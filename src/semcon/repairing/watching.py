@@ -121,7 +121,7 @@ class Repairer(Watcher):
         return missed, math.inf if math.isnan(last) else last
 
     def settled(self) -> bool:
-        """Whether every wish was met at the last two looks with a standard error to spare; never without a change wished."""
+        """Whether every wish, one about a change too, was met at the last two looks, with a standard error to spare."""
         if not self.bounds_change or len(self.points) < 2:
             return False
         return all(
