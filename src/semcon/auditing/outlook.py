@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from semcon.environment import emulated
 from semcon.evaluating import Evaluation, TrialEvaluation
 from semcon.keyed import Keys
 from semcon.loading import Batch, Scan
@@ -106,7 +107,8 @@ def outlook(subject: Subject, evaluations: Mapping[str, Evaluation], scan: Scan,
     resumed = f", {done} of them measured before" if done else ""
     bad = f", {len(scan.bad)} unreadable left out" if scan.bad else ""
     images = f"{counted(len(scan.ids), 'image')}{resumed}{bad}"
-    return f"{subject.name}: {_looks(evaluations, images)}, on {subject.device}: about {minutes}"
+    where = f"{subject.device}{emulated(subject.device, subject.precision)}"
+    return f"{subject.name}: {_looks(evaluations, images)}, on {where}: about {minutes}"
 
 
 def _looks(evaluations: Mapping[str, Evaluation], images: str) -> str:

@@ -21,7 +21,7 @@ from semcon.core.errors import SemconError
 from semcon.core.files import write_whole
 from semcon.core.record import CanvasRecord, TrainingRecord
 from semcon.core.training_record import FILE, NetworkRecord, TrainingRun
-from semcon.environment import environment
+from semcon.environment import emulated, environment
 from semcon.gathering import rank
 from semcon.labelling import check_labels, check_names, outputs_of_classes
 from semcon.loading import Scan
@@ -94,7 +94,7 @@ def _trained(
     progress.say(
         f"training {subject.name} ({subject.outputs} outputs) on {len(pool)} images with "
         f"{_words(type(objective).__name__)}, {plan.settings.steps} "
-        f"steps of {plan.settings.batch_size}, on {fabric.device}"
+        f"steps of {plan.settings.batch_size}, on {fabric.device}{emulated(fabric.device, plan.settings.precision)}"
     )
     observer = None if plan.observer is None else plan.observer(student, objective)
     trained = train(
