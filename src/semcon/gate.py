@@ -16,7 +16,7 @@ from typing import Literal
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.measured import Measured
-from semcon.core.quantities import FLIP_PROBABILITY
+from semcon.core.quantities import FLIP_PROBABILITY, LEAST_OF_GROUP
 from semcon.core.record import Estimate, Record
 from semcon.core.registry import available
 from semcon.report.numbers import counted
@@ -53,6 +53,7 @@ DOUBTS = (
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 }  # fmt: skip
+TOO_SMALL = f"groups of fewer than {LEAST_OF_GROUP} images are not judged"
 State = Literal["failed", "undecided", "passed"]
 
 
@@ -145,9 +146,16 @@ def _judged(run: str, rule: Rule, estimate: Estimate) -> RuleResult:
         estimate = _unbounded(estimate)
     if estimate.mean is None or estimate.low is None or estimate.high is None:
         return undefined(run, rule_name(rule, estimate), estimate.reason)
+    if too_small(estimate.subset, estimate.samples):
+        return undefined(run, rule_name(rule, estimate), TOO_SMALL)
     wanted = images_needed(estimate, rule.threshold)
     figures = (estimate.mean, estimate.low, estimate.high)
     return verdict_on(run, rule, rule_name(rule, estimate), figures, _advice(estimate.samples, wanted))
+
+
+def too_small(subset: str, images: int) -> bool:
+    """Whether it is a group of fewer images than are judged."""
+    return subset.startswith("group:") and images < LEAST_OF_GROUP
 
 
 def undefined(run: str, name: str, reason: str | None) -> RuleResult:

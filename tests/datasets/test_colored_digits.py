@@ -48,6 +48,36 @@ def test_the_two_class_form_of_arxiv_1907_02893() -> None:
         assert (red > green) == (data.attributes(i)["colour"] == "0")
 
 
+class Named(Arrays):
+    """With names of its classes."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        super().__init__(digits().images, [i % len(classes) for i in range(N)])
+        self.classes = classes
+
+
+@pytest.mark.parametrize("names", [("3", "7"), ("eight", "five", "four"), ("0 - zero", "9 - nine")])
+def test_the_two_classes_go_by_the_digit_and_not_by_its_place_among_the_classes(names: tuple[str, ...]) -> None:
+    """Oracle: a quarter of every digit's labels is turned round, whatever its class's number."""
+    large = {"3": 0, "7": 1, "eight": 1, "five": 1, "four": 0, "0 - zero": 0, "9 - nine": 1}
+    data = ColoredDigits(Named(names), form="two")
+    for place, name in enumerate(names):
+        own = [data.label(i) for i in range(place, N, len(names))]
+        assert np.mean([label != large[name] for label in own]) == pytest.approx(0.25, abs=0.12)
+    with pytest.raises(SemconError, match=r"needs digits, and .* has the class 'cat'"):
+        ColoredDigits(Named(("cat", "3")), form="two")
+
+
+def test_colours_are_of_classes_that_there_are() -> None:
+    """Also where classes have no names and are few. Oracle: the classes themselves."""
+    base = digits()
+    few = ColoredDigits(Arrays(base.images, [(0, 1, 5)[i % 3] for i in range(N)]), correlation=0.5)
+    found = [few.attributes(i) for i in range(N)]
+    assert {one["colour"] for one in found} == {"0", "1", "5"}
+    wrong = [one["colour"] for i, one in enumerate(found) if i % 3 == 0 and one["bias"] == "conflicting"]
+    assert wrong.count("1") / len(wrong) == pytest.approx(0.5, abs=0.2)
+
+
 @pytest.mark.parametrize("where", ["foreground", "background", "texture"])
 def test_an_image_depends_on_its_pixels_and_the_seed_alone(where: str) -> None:
     base = digits()
@@ -75,6 +105,8 @@ def test_by_text_and_what_is_refused() -> None:
         parse_data("colored_digits:?corelation=.5", 20)
     with pytest.raises(SemconError, match="from 0 to 1, got 95"):
         parse_data("colored_digits:?correlation=95", 20)
+    with pytest.raises(SemconError, match="seed of colored_digits is a whole number from 0 on, got -1"):
+        parse_data("colored_digits:?seed=-1", 20)
     for text, told in (("form=two&correlation=.5", "correlation"), ("environments=.1/.2", "environments")):
         with pytest.raises(SemconError, match=f"{told} is no option of colored_digits"):
             parse_data(f"colored_digits:?{text}", 20)

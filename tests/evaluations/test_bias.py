@@ -171,7 +171,7 @@ def test_axes_are_judged_on_every_image_once_where_memory_is_short() -> None:
 
 def test_rules_on_groups_are_held_before_the_measurement_and_judged_after(tmp_path: Any) -> None:
     """Groups and attributes are known when the evaluation is planned, intersections too."""
-    data = Shapes(size=SIDE, limit=60, background=0.5)
+    data = Shapes(size=SIDE, limit=100, background=0.5)
     options = {"groups": "bias,texture", "out": tmp_path / "run"}
     for rule, words in (("accuracy[bias=conflict] < 1", "conflicting"), ("flip_gap[textures] > 1", "texture")):
         with pytest.raises(SemconError, match=f"Did you mean .*{words}"):
@@ -184,6 +184,11 @@ def test_rules_on_groups_are_held_before_the_measurement_and_judged_after(tmp_pa
     )]  # fmt: skip
     record = semcon.audit(Five(), data, evaluate="group_gap", rules=rules, **options).record
     assert {one.state for one in gate.judge(record, rules[:2])} == {"passed"}
+    (small,) = gate.judge(record, rules[2:3])
+    assert small.state == "undecided"
+    assert "groups of fewer than 30 images are not judged" in small.sentence
+    (finding,) = [one for one in record.findings if one.code == "group-too-small"]
+    assert finding.message.endswith("and 10 more"), "five textures, of which five are named, and ten intersections"
     results = gate.judge(record, rules)
     assert [one.name for one in results if one.name.startswith("accuracy_gap")] == [
         "accuracy_gap[bias] > 1", "accuracy_gap[texture] > 1", "accuracy_gap[bias and texture] > 1",

@@ -42,6 +42,24 @@ def test_of_changes_the_largest_is_the_worst() -> None:
     assert (gap.best.value, gap.worst.value, gap.value) == ("x", "y", pytest.approx(0.3))
 
 
+def test_a_gap_that_chance_could_explain_does_not_hide_one_that_it_cannot() -> None:
+    """Of few images the extremes are unsure; between two large groups the difference is not."""
+
+    def large(value: str, rate: float, reach: float) -> Group:
+        return Group("colour", value, 100, {"accuracy": (rate, rate - reach, rate + reach)})
+
+    (gap,) = gaps([large("a", 0.95, 0.005), large("b", 0.90, 0.005), large("c", 0.99, 0.1), large("d", 0.87, 0.1)])
+    assert (gap.best.value, gap.worst.value) == ("c", "d")
+    assert gap.low < 0
+    assert gap.sure is not None
+    assert (gap.sure.best.value, gap.sure.worst.value) == ("a", "b")
+    (gap,) = gaps([large("a", 0.95, 0.005), large("b", 0.90, 0.005)])
+    assert gap.sure is not None
+    assert gap.sure.value == gap.value
+    (gap,) = gaps([large("a", 0.95, 0.1), large("b", 0.90, 0.1)])
+    assert gap.sure is None
+
+
 def test_one_group_has_no_gap() -> None:
     assert list(gaps([group("red", 0.9), group("rare", 0.1, images=5)])) == []
 
@@ -82,7 +100,7 @@ def written(tmp_path: Path, text: str) -> str:
 
 def test_a_file_by_the_names_of_its_images(tmp_path: Path) -> None:
     data, found = folder(tmp_path)
-    text = "file,sex,age\n3.png,f,old\n0.png,m, young\n1.png,m ,old\n2.png,f,young\n"
+    text = "file,sex,age\n3.png ,f,old\n\n0.png,m, young\n1.png,m ,old\n  \n2.png,f,young\n"
     read = read_attributes(data, found, written(tmp_path, text))
     assert read == {"sex": ("m", "m", "f", "f"), "age": ("young", "old", "young", "old")}
 
@@ -90,6 +108,7 @@ def test_a_file_by_the_names_of_its_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "told"), [
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n", "no row for 1 image, such as .*3.png"),
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,\n", "gives 1 image no sex, such as .*3.png"),
+    ("file,sex\n0.png,m\n1.png,m\n2.png,f\n3.png,NaN\n", "gives 1 image no sex, such as .*3.png"),
     ("file,sex\n0.png,m\n1.png,m\n2.png,f\n9.png,f\n", "no row for 1 image"),
     ("file\n0.png\n", "1 column: expected the image, then attributes, separated by commas"),
     ("file;sex\n0.png;m\n", "separated by commas .its first line is 'file;sex'"),
@@ -133,6 +152,30 @@ def test_a_files_name_that_two_images_have_names_neither(tmp_path: Path) -> None
     data = Folder.parse(str(tmp_path / "images"))
     with pytest.raises(SemconError, match=r"2 are called 0.png: name them by their paths, such as one/0.png"):
         read_attributes(data, scan(data), written(tmp_path, "file,sex\n" + "".join(f"{i}.png,m\n" for i in range(4))))
+
+
+def test_nor_where_a_limit_left_the_other_out(tmp_path: Path) -> None:
+    data, _ = folder(tmp_path)
+    (tmp_path / "images" / "two").mkdir()
+    shutil.copy(tmp_path / "images" / "one" / "0.png", tmp_path / "images" / "two" / "0.png")
+    data = Folder.parse(str(tmp_path / "images"))
+    cut = Part(data, range(4))
+    with pytest.raises(SemconError, match=r"2 are called 0.png: name them by their paths, such as one/0.png"):
+        read_attributes(cut, scan(cut), written(tmp_path, "file,sex\n" + "".join(f"{i}.png,m\n" for i in range(4))))
+
+
+class Alike(Arrays):
+    """Whose images two by two have one title."""
+
+    def title(self, index: int) -> str:
+        return f"{index // 2}.png"
+
+
+def test_images_of_one_title_cannot_be_told_apart(tmp_path: Path) -> None:
+    """One row would be given to both."""
+    data = Alike(np.arange(48, dtype=np.uint8).reshape(4, 2, 2, 3), [0, 1, 0, 1])
+    with pytest.raises(SemconError, match=r"names images, and 2 are called 0.png: give the data names of their own"):
+        read_attributes(data, scan(data), written(tmp_path, "file,sex\n0.png,m\n1.png,f\n"))
 
 
 class Mapped(TorchData[Any]):

@@ -15,7 +15,7 @@ from semcon.core.difference import OVERALL, Difference
 from semcon.core.errors import SemconError
 from semcon.core.measured import Measured
 from semcon.core.quantities import MEAN_FLIP_RATE, RELATIVE
-from semcon.gate import RuleResult, measured, undefined, verdict_on
+from semcon.gate import TOO_SMALL, RuleResult, measured, too_small, undefined, verdict_on
 from semcon.report.reading import FAMILIES
 from semcon.rules import Rule, check_draws, check_rules, parse_rule, rule_name, speaks_of
 
@@ -91,6 +91,8 @@ def _judged(comparison: Comparison, rule: Rule, one: Difference) -> RuleResult:
         return verdict_on(f"{second} over {first}", rule, rule.text, ratios, f"on {one.samples} images")
     if one.difference is None or one.low is None or one.high is None:
         return undefined(run, name, one.reason or "the interval is not known")
+    if too_small(one.subset, one.samples):
+        return undefined(run, name, TOO_SMALL)
     return verdict_on(run, rule, name, (one.difference, one.low, one.high), _advice(one, rule.threshold))
 
 

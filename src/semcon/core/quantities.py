@@ -10,6 +10,8 @@ RELATIVE = (MEAN_CORRUPTION_ERROR, MEAN_FLIP_RATE)
 """Of one model over another's: in comparisons only."""
 OF_GROUPS = ("accuracy", "flip", "relative_change")
 """Told of every group of images, without a perturbation: flips and relative change over all that were tried."""
+LEAST_OF_GROUP = 30
+"""Images of a group that is judged."""
 GAPS = tuple(f"{name}_gap" for name in OF_GROUPS)
 """Between the best and the worst group of an attribute."""
 FOLLOWS = "follows"

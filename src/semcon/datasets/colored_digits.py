@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ Where = Literal["foreground", "background", "texture"]
 RED, GREEN = (0.9, 0.15, 0.1), (0.1, 0.75, 0.15)
 JITTER = 0.05  # standard deviation of a colour's channels
 FLIPPED = 0.25  # labels that the two-class form turns round
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 class ColoredDigits:
@@ -31,7 +33,8 @@ class ColoredDigits:
     across the digit, without colour.
 
     `attributes(i)`: `bias` (aligned, conflicting or grey) and `colour`, of form "two" `environment` too. What an image
-    gets depends on (seed, its pixels) alone.
+    gets depends on (seed, its pixels, its class among those of the base) alone. Errors: `SemconError` for form "two" of
+    classes that are no digits.
     """
 
     builtin = True
@@ -45,6 +48,8 @@ class ColoredDigits:
         for name, value in {"correlation": correlation, "grey": grey}.items():
             if not 0 <= value <= 1:
                 raise SemconError(f"{name} of colored_digits is a share from 0 to 1, got {value:g}")
+        if seed < 0:
+            raise SemconError(f"seed of colored_digits is a whole number from 0 on, got {seed}")
         if form not in ("ten", "two"):
             raise UnknownNameError("form of colored_digits", form, ("ten", "two"))
         if where not in ("foreground", "background", "texture"):
@@ -54,6 +59,7 @@ class ColoredDigits:
         self.base: Dataset = base if base is not None else load("datasets", "mnist5k")(limit=limit)
         self.correlation, self.two, self.where, self.grey = correlation, form == "two", where, grey
         self.environments, self.seed = tuple(environments), seed
+        self._digits = _digits(self.base) if self.two else None
         self._length = min(len(self.base), limit or len(self.base))
         self.name = "colored_digits"
         told = (
@@ -87,15 +93,18 @@ class ColoredDigits:
                 options["seed"] = int(options["seed"])
         except ValueError:
             raise SemconError(f"cannot read {query!r}: expected numbers, such as correlation=.95&grey=.3") from None
-        return cls(_base(base, limit), **options, limit=limit)
+        return cls(_base(base), **options, limit=limit)
 
     def __len__(self) -> int:
         return self._length
 
     def label(self, index: int) -> int | None:
         """The digit; of form "two" whether it is 5 or more, a quarter of them turned round."""
-        digit = self._digit(index)
-        return digit if not self.two else int(digit >= 5) ^ int(self._draws(index)[3] < FLIPPED)
+        own = self._own(index)
+        if not self.two:
+            return own
+        digit = own if self._digits is None else self._digits[own]
+        return int(digit >= 5) ^ int(self._draws(index)[3] < FLIPPED)
 
     def title(self, index: int) -> str:
         """That of the digit."""
@@ -128,9 +137,19 @@ class ColoredDigits:
         found = {"bias": bias, "colour": "none" if key is None else str(key)}
         return found | ({"environment": f"{self.environments[self._environment(index)]:g}"} if self.two else {})
 
-    @property
+    @cached_property
+    def _classes(self) -> Sequence[int]:
+        """Those that colours belong to: all that the data name, else those that images have."""
+        if self.two:
+            return range(2)
+        if self.base.classes is not None:
+            return range(len(self.base.classes))
+        return sorted({self._own(index) for index in range(len(self.base))})
+
+    @cached_property
     def _kinds(self) -> int:
-        return 2 if self.two else len(self.base.classes or range(10))
+        """Colours around the circle: ten, where no more classes are known."""
+        return len(self._classes) if self.two or self.base.classes is not None else max(10, self._classes[-1] + 1)
 
     def _draws(self, index: int) -> NDArray[np.float64]:
         """Uniform numbers of an image: grey or not, aligned or not, whose colour, turned round or not, environment."""
@@ -147,14 +166,16 @@ class ColoredDigits:
         apart = self.environments[self._environment(index)] if self.two else 1 - self.correlation
         if u[1] >= apart:
             return label
-        return (label + 1 + int(u[2] * (self._kinds - 1))) % self._kinds
+        others = len(self._classes) - 1
+        return self._classes[(self._classes.index(label) + 1 + int(u[2] * others)) % (others + 1)]
 
     def _colour(self, index: int, key: int) -> NDArray[np.float64]:
         mean = (RED, GREEN)[key] if self.two else colorsys.hsv_to_rgb(key / self._kinds, 0.85, 0.95)
         noise = np.random.default_rng((self.seed, self.base.identity(index), 1)).normal(0, JITTER, 3)
         return np.clip(np.array(mean) + noise, 0, 1)
 
-    def _digit(self, index: int) -> int:
+    def _own(self, index: int) -> int:
+        """The class of the base."""
         label = self.base.label(index)
         if label is None:
             raise SemconError(
@@ -168,18 +189,35 @@ class ColoredDigits:
         return (image / 255 if image.dtype == np.uint8 else image).mean(axis=2)
 
 
-def _base(text: str, limit: int | None) -> Dataset | None:
+def _base(text: str) -> Dataset | None:
+    """Whole, so that an image's colour does not hang on how many others are looked at."""
     prefix, _, rest = text.removeprefix("builtin:").partition(":")
     if not text:
         return None
     if prefix not in available("datasets") or prefix == "colored_digits":
         raise UnknownNameError("base of colored_digits", prefix, ("mnist5k", "parquet", "folder"))
     kind = load("datasets", prefix)
-    return kind.parse(rest, limit=limit) if rest else kind(limit=limit)
+    return kind.parse(rest) if rest else kind()
+
+
+def _digits(base: Dataset) -> list[int] | None:
+    """Which digit every class is, by its name, such as 7, "7 - seven" or seven; None for classes without names.
+
+    Errors: `SemconError` where a class is no digit.
+    """
+    if base.classes is None:
+        return None
+    found: list[int] = []
+    for name in base.classes:
+        first = name.lower().partition(" ")[0]
+        if first not in WORDS and not (len(first) == 1 and first.isdecimal()):
+            raise SemconError(f"form=two of colored_digits needs digits, and {base.source} has the class {name!r}")
+        found.append(WORDS.index(first) if first in WORDS else int(first))
+    return found
 
 
 def _stripes(turn: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """(H, W) from 0.25 to 1, three waves across, at `turn` of half a circle."""
+    """(H, W) from 0.25 to 1, five waves across, at `turn` of half a circle."""
     down, across = (np.arange(side) / side for side in shape)
     along = across * np.cos(np.pi * turn) + down[:, None] * np.sin(np.pi * turn)
     return 0.25 + 0.75 * (np.sin(2 * np.pi * 5 * along) > 0)

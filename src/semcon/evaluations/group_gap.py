@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Self
 
 from semcon.core.errors import SemconError
 from semcon.core.measured import Measured
-from semcon.core.quantities import OF_GROUPS
+from semcon.core.quantities import LEAST_OF_GROUP, OF_GROUPS
 from semcon.core.record import Estimate, Finding
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Looked, Setting, TrialEvaluation
 from semcon.grouping.attributes import Attributes
-from semcon.grouping.gaps import BETTER_HIGH, LEAST, Gap, Group, gaps, groups_of, missing_classes, split_by, with_groups
+from semcon.grouping.gaps import BETTER_HIGH, Gap, Group, gaps, groups_of, missing_classes, split_by, with_groups
 from semcon.loading import Batch
 from semcon.measuring.plan import Plan, Trial
 from semcon.measuring.references import Index
@@ -114,6 +114,9 @@ def _sentence(gap: Gap) -> str:
 
     what = "accuracy" if gap.quantity in BETTER_HIGH else "the share of changed predictions"
     sure = "" if gap.low > 0 else "; chance could explain it"
+    if gap.sure is not None and gap.low <= 0:
+        least = f"{number(gap.sure.value)} {interval(gap.sure.low, gap.sure.high, gap.sure.value)}"
+        sure += f", but not that of {least} between {told(gap.sure.best)} and {told(gap.sure.worst)}"
     return (
         f"By {words(gap.attribute)}, {what} is worst for {told(gap.worst)} and best for {told(gap.best)}: a gap of "
         f"{number(gap.value)} {interval(gap.low, gap.high, gap.value)}{sure}."
@@ -126,19 +129,19 @@ def _no_gap(own: list[Group]) -> str:
     if len(own) == 1:
         why = f"every image is in one group, {own[0].value}: there is nothing to compare it with"
     elif judged:
-        why = f"of {len(own)} groups only {judged[0]} has {LEAST} images or more: no gap is told"
+        why = f"of {len(own)} groups only {judged[0]} has {LEAST_OF_GROUP} images or more: no gap is told"
     else:
-        why = f"none of {len(own)} groups has {LEAST} images or more: no gap is told"
+        why = f"none of {len(own)} groups has {LEAST_OF_GROUP} images or more: no gap is told"
     return f"By {words(own[0].attribute)}, {why}."
 
 
 def _small(groups: list[Group]) -> Iterator[Finding]:
-    small = [group for group in groups if not group.judged and not group.intersection]
+    small = [group for group in groups if not group.judged]
     if small:
         named = ", ".join(f"{group.name} ({group.images})" for group in small[:5])
         yield Finding(
             code="group-too-small", severity="note",
-            message=f"groups of fewer than {LEAST} images are not judged: {named}"
+            message=f"groups of fewer than {LEAST_OF_GROUP} images are not judged: {named}"
             + (f" and {len(small) - 5} more" if len(small) > 5 else ""),
             remedy="more images of them, or wider groups",
         )  # fmt: skip
@@ -179,7 +182,7 @@ def _of_gaps(groups: list[Group], found: list[Gap], told: Sequence[str]) -> Iter
             figures = None if gap is None else (gap.value, gap.low, gap.high)
             images = 0 if gap is None else gap.best.images + gap.worst.images
             yield _estimate(f"{quantity}_gap", f"groups:{attribute}", figures, images,
-                            f"fewer than two groups of {LEAST} images or more")  # fmt: skip
+                            f"fewer than two groups of {LEAST_OF_GROUP} images or more")  # fmt: skip
 
 
 def _estimate(

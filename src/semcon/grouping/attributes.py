@@ -86,13 +86,18 @@ def _column(dataset: Dataset, name: str, places: Sequence[int]) -> tuple[str, ..
 
 
 def _known(name: str, values: Sequence[str | None], dataset: Dataset, places: Sequence[int]) -> tuple[str, ...]:
-    lacking = [place for place, value in zip(places, values, strict=True) if value is None or not str(value).strip()]
+    lacking = [place for place, value in zip(places, values, strict=True) if _no_value(value)]
     if lacking:
         raise SemconError(
             f"the attribute {name} is missing for {counted(len(lacking), 'image')}, such as "
             f"{dataset.title(lacking[0])}: give every image a value ('unknown' is one)"
         )
     return tuple(str(value).strip() for value in values)
+
+
+def _no_value(value: object) -> bool:
+    """None, nothing but blanks, and NaN, as columns of numbers have it."""
+    return value is None or str(value).strip().lower() in ("", "nan")
 
 
 def _all_titles(dataset: Dataset, whole: Callable[[], Dataset] | None) -> Iterable[str] | None:
@@ -111,7 +116,7 @@ def _of_file(
 ) -> dict[str, tuple[str, ...]]:
     """The first column names the image, by its whole title or by its file's name."""
     names, frame = _frame(path)
-    keys = [key or "" for key in frame.to_series().to_list()]
+    keys = [(key or "").strip() for key in frame.to_series().to_list()]
     by_title = bool(set(keys) & set(titles))
     own = list(titles) if by_title else [Path(title).name for title in titles]
     rows = {key: row for row, key in enumerate(keys)}
@@ -121,11 +126,12 @@ def _of_file(
             f"{path} has no row for {counted(len(missing), 'image')}, such as {missing[0]}: its first column, "
             f"{names[0]!r}, must name every image (found {', '.join(keys[:3])}, ...)"
         )
-    _check_keys(path, keys, own, titles)
-    unknown = [key for key in rows if key not in set(own)]
-    if unknown and (known := all_titles()) is not None:
-        there = set(known) if by_title else {Path(title).name for title in known}
-        unknown = [key for key in unknown if key not in there]
+    unknown = set(rows) - set(own)
+    every = None if by_title and not unknown else all_titles()
+    there = Counter(own if every is None else every if by_title else (Path(title).name for title in every))
+    _check_keys(path, keys, own, titles, there)
+    if every is not None:
+        unknown = [key for key in rows if key not in there]
         if unknown:
             raise SemconError(
                 f"{path} has rows of {counted(len(unknown), 'image')} that the data do not have, such as "
@@ -135,7 +141,7 @@ def _of_file(
     for place, name in enumerate(names[1:], start=1):
         values = frame.to_series(place).to_list()
         chosen = [(values[rows[key]] or "").strip() for key in own]
-        lacking = [title for title, value in zip(titles, chosen, strict=True) if not value]
+        lacking = [title for title, value in zip(titles, chosen, strict=True) if _no_value(value)]
         if lacking:
             raise SemconError(
                 f"{path} gives {counted(len(lacking), 'image')} no {name}, such as {lacking[0]}: give every image a "
@@ -151,6 +157,8 @@ def _frame(path: Path) -> tuple[list[str], pl.DataFrame]:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             names = [name.strip() for name in next(csv.reader(lines), [])]
         frame = pl.read_csv(path, infer_schema=False) if len(names) > 1 else pl.DataFrame()
+        if len(names) > 1:  # blank lines are no rows
+            frame = frame.filter(pl.any_horizontal(pl.all().str.strip_chars().fill_null("") != ""))
     except (OSError, UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as error:
         raise SemconError(f"cannot read the attributes in {path}: {str(error).partition(chr(10))[0]}") from None
     if len(names) < 2:
@@ -164,15 +172,19 @@ def _frame(path: Path) -> tuple[list[str], pl.DataFrame]:
     return names, frame
 
 
-def _check_keys(path: Path, keys: Sequence[str], own: Sequence[str], titles: Sequence[str]) -> None:
-    """Errors: `SemconError` for an image with two rows, and for a file's name that several images have."""
-    names = Counter(own)
-    alike = [title for title, name in zip(titles, own, strict=True) if names[name] > 1 and name != title]
+def _check_keys(
+    path: Path, keys: Sequence[str], own: Sequence[str], titles: Sequence[str], names: Counter[str]
+) -> None:  # fmt: skip
+    """Errors: `SemconError` for an image with two rows, and for a name that several images have.
+
+    `own`: what the file calls the images of these `titles`; `names`: of all images, how many have each.
+    """
+    alike = [(title, name) for title, name in zip(titles, own, strict=True) if names[name] > 1]
     if alike:
-        raise SemconError(
-            f"{path} names images by their files, and {names[Path(alike[0]).name]} are called {Path(alike[0]).name}: "
-            f"name them by their paths, such as {alike[0]}"
-        )
+        title, name = alike[0]
+        named = "names images by their files" if name != title else "names images"
+        remedy = f"name them by their paths, such as {title}" if name != title else "give the data names of their own"
+        raise SemconError(f"{path} {named}, and {names[name]} are called {name}: {remedy}")
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
         raise SemconError(f"{path} has more than one row for {twice[0]!r}: expected one row an image")

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import NormalDist
 
@@ -15,12 +15,11 @@ import polars as pl
 from semcon.core.figures import RATES
 from semcon.core.intervals import Z
 from semcon.core.profile import profile
-from semcon.core.quantities import OF_GROUPS
+from semcon.core.quantities import LEAST_OF_GROUP, OF_GROUPS
 from semcon.core.record import Estimate
 from semcon.core.summary import Summary, to_estimates
 from semcon.core.table import SampleTable
 
-LEAST = 30  # images of a group that is judged
 EXPECTED = 5  # images of a class that chance gives a group; that it gives none has then a chance of e^-5, 0.007
 BETTER_HIGH = ("accuracy",)
 
@@ -46,12 +45,15 @@ class Group:
     @property
     def judged(self) -> bool:
         """Whether it has images enough."""
-        return self.images >= LEAST
+        return self.images >= LEAST_OF_GROUP
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Between the `best` and the `worst` group of an attribute that are judged, with its interval."""
+    """Between the `best` and the `worst` group of an attribute that are judged, with its interval.
+
+    `sure`: the largest between two groups of the attribute that chance cannot explain; often this one.
+    """
 
     attribute: str
     quantity: str
@@ -60,6 +62,7 @@ class Gap:
     value: float
     low: float
     high: float
+    sure: Gap | None = None
 
 
 def with_groups(table: SampleTable, attributes: Mapping[str, Sequence[str]]) -> SampleTable:
@@ -128,7 +131,7 @@ def missing_classes(table: SampleTable) -> dict[str, list[int]]:
         for value in sorted(set(values)):
             own = [label for label, theirs in zip(labels, values, strict=True) if theirs == value]
             without = [label for label, share in shares.items() if share * len(own) >= EXPECTED and label not in own]
-            if without and len(own) >= LEAST:
+            if without and len(own) >= LEAST_OF_GROUP:
                 found[f"{name}={value}"] = without
     return found
 
@@ -168,12 +171,19 @@ def gaps(groups: Sequence[Group]) -> Iterator[Gap]:
             if len(own) < 2:
                 continue
             ordered = sorted(own, key=lambda group: group.figures[quantity][0], reverse=quantity in BETTER_HIGH)
-            best, worst = ordered[0], ordered[-1]
-            upper, lower = (best, worst) if quantity in BETTER_HIGH else (worst, best)
-            (p, p_low, p_high), (q, q_low, q_high) = upper.figures[quantity], lower.figures[quantity]
-            widen = NormalDist().inv_cdf(1 - 0.025 / math.comb(len(own), 2)) / Z
-            down, up = math.hypot(p - p_low, q_high - q), math.hypot(p_high - p, q - q_low)
-            low, high = p - q - widen * down, p - q + widen * up
-            if quantity in RATES:
-                low, high = max(-1.0, low), min(1.0, high)
-            yield Gap(attribute, quantity, best, worst, p - q, low, high)
+            pairs = [_between(quantity, better, worse, len(own)) for better, worse in combinations(ordered, 2)]
+            largest = next(gap for gap in pairs if gap.best is ordered[0] and gap.worst is ordered[-1])
+            sure = max((gap for gap in pairs if gap.low > 0), key=lambda gap: gap.value, default=None)
+            yield replace(largest, sure=sure)
+
+
+def _between(quantity: str, best: Group, worst: Group, groups: int) -> Gap:
+    """One of the pairs that so many groups make."""
+    upper, lower = (best, worst) if quantity in BETTER_HIGH else (worst, best)
+    (p, p_low, p_high), (q, q_low, q_high) = upper.figures[quantity], lower.figures[quantity]
+    widen = NormalDist().inv_cdf(1 - 0.025 / math.comb(groups, 2)) / Z
+    down, up = math.hypot(p - p_low, q_high - q), math.hypot(p_high - p, q - q_low)
+    low, high = p - q - widen * down, p - q + widen * up
+    if quantity in RATES:
+        low, high = max(-1.0, low), min(1.0, high)
+    return Gap(best.attribute, quantity, best, worst, p - q, low, high)
