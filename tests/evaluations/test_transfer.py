@@ -15,6 +15,7 @@ from scipy import stats
 from torch import nn
 
 import semcon
+from semcon.canvas import Canvas
 from semcon.comparing.compare import side_by_side
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.record import Estimate
@@ -25,6 +26,8 @@ from semcon.report.evaluations import evaluation_parts
 from semcon.report.numbers import with_interval
 from semcon.report.reading import readings
 from semcon.run_record import RunRecord
+from semcon.subject import Subject
+from semcon.transferring.fine_tuning import with_new_head
 from semcon.transferring.target import Target
 
 SIDE, N = 8, 120
@@ -50,6 +53,21 @@ class Network(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += len(x)
         return self.head(self.body(x).mean((2, 3)))
+
+
+class Named(Arrays):
+    """With names of its classes."""
+
+    def __init__(self, images: np.ndarray, labels: list[int], classes: tuple[str, ...]) -> None:
+        super().__init__(images, labels)
+        self.classes = classes
+
+
+class Ordered(Arrays):
+    """Whose images are known by their places."""
+
+    def identity(self, index: int) -> int:
+        return index
 
 
 @pytest.fixture(autouse=True)
@@ -216,10 +234,99 @@ def test_wrong_input_is_named() -> None:
         audit(Network(), target(), transfer_layer="bodi")
     with pytest.raises(SemconError, match="no image to learn the class 2 from"):
         audit(Network(), (Arrays(images[labels < 2], labels[labels < 2].tolist()), target()))
-    with pytest.raises(SemconError, match="has 5 classes, and a label 8 is to be learned or judged"):
+    with pytest.raises(SemconError, match="has 2 classes, and a label 2 is to be learned or judged"):
+        Target.of(Named(images, labels.tolist(), ("a", "b")))
+    with pytest.raises(SemconError, match="one names its classes and the other numbers them"):
         Target.of(Shapes(size=SIDE, n=20), Arrays(images, (np.arange(24) % 9).tolist()))
+    with pytest.raises(SemconError, match=r"has the class '2', and .* has not: 0, 1"):
+        Target.of(Named(images[labels < 2], labels[labels < 2].tolist(), ("0", "1")), target())
+    two = Named(images[labels < 2], labels[labels < 2].tolist(), ("crane", "dog"))
+    with pytest.raises(SemconError, match="has two classes called 'crane': rename one"):
+        Target.of(Named(images, labels.tolist(), ("crane", "crane", "dog")), two)
     with pytest.raises(SemconError, match="--shots expects"):
         audit(Network(), target(), shots="0")
+
+
+def test_numbers_go_to_classes_that_are_called_by_numbers() -> None:
+    """Names of folders are sorted as text, so 2 comes after 11. Oracle: which images are of one class."""
+    images, labels = colours(48, classes=3)
+    labels = np.array([1, 2, 11])[labels]
+    names = sorted(map(str, range(12)))
+    numbered = Arrays(images[:24], labels[:24].tolist())
+    named = Named(images[24:], [names.index(str(label)) for label in labels[24:]], tuple(names))
+    for train, test in ((numbered, named), (named, numbered)):
+        found = Target.of(train, test)
+        called = [found.classes[label] for label in (*found.train.labels.tolist(), *found.test.labels.tolist())]
+        assert [int(name) for name in called] == [*labels[:24]] * 2
+
+
+def test_classes_of_one_name_in_both_parts_stay_apart() -> None:
+    """Lists of ImageNet's names have crane twice."""
+    images, labels = colours(48)
+    names = ("crane", "crane", "dog")
+    found = Target.of(Named(images[:24], labels[:24].tolist(), names), Named(images[24:], labels[24:].tolist(), names))
+    assert found.test.labels.tolist() == labels[24:].tolist()
+
+
+def test_copies_are_no_images_to_learn_from() -> None:
+    images, labels = colours(24)
+    half = Arrays(np.concatenate([images] * 3), labels.tolist() * 3)
+    found = Target.of(half, target(seed=1))
+    assert found.counts.tolist() == [8, 8, 8]
+    with pytest.raises(SemconError, match="9 images a class were asked for"):
+        audit(Network(), (half, target(seed=1)), shots="9")
+
+
+def test_kept_features_of_the_same_bytes_in_another_shape_are_looked_at_again(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of CIFAR put into the wrong shape, and put right. Oracle: no cache."""
+    images, labels = colours(N)
+    wrong = np.ascontiguousarray(images.reshape(N, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
+    told: list[list[int]] = []
+    for pixels, cache in ((wrong, "kept"), (images, "kept"), (images, "")):
+        monkeypatch.setenv("SEMCON_CACHE", str(tmp_path / cache) if cache else "")
+        data = Arrays(*(part.tolist() if part.ndim == 1 else part for part in colours(12, seed=9, classes=2)))
+        run = semcon.audit(Network(), data, evaluate="transfer", transfer_to=Ordered(pixels, labels.tolist()))
+        told.append(run.of("transfer").samples.rows["prediction"].to_list())
+    assert told[0] != told[2]
+    assert told[1] == told[2]
+
+
+class Head(nn.Module):
+    """A last layer known by two names, or followed by what has as many classes, or the network itself."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.first = nn.Conv2d(3, 6, 1), nn.Linear(6, 5)
+        self.second = self.first if kind == "alias" else nn.Linear(5, 5)
+        self.norm = nn.BatchNorm1d(5) if kind == "norm" else nn.Identity()
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.body(x).mean((2, 3))
+        return self.norm(self.second(z) if self.kind == "alias" else self.first(z))
+
+
+def test_a_new_last_layer_stands_wherever_the_old_one_did() -> None:
+    """Also where the network is no more than it. Oracle: what the copy says has as many classes as the target."""
+
+    def made(module: nn.Module, size: int = SIDE) -> Any:
+        return with_new_head(Subject(module, name="net", canvas=Canvas(size, size)), 3, 0)
+
+    x = torch.rand(2, 3, SIDE, SIDE)
+    assert made(Head("alias"))(x).shape == (2, 3)
+    assert made(Head("plain"))(x).shape == (2, 3)
+    with pytest.raises(SemconError, match="a last layer of 3 classes, and what comes after it"):
+        made(Head("norm"))
+    with pytest.raises(SemconError, match="a last layer of 3 classes, and what comes after it"):
+        audit(Head("norm"), target(), budget="full")
+
+
+def test_passes_over_the_target_are_counted() -> None:
+    """Both parts once; the audit's own images are looked at for their accuracy alone."""
+    assert audit(Network(), target()).timing.forward_images == N
 
 
 def test_a_black_box_gives_its_outputs_as_features() -> None:

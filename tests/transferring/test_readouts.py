@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semcon.transferring.features import pooled
 from semcon.transferring.readouts import class_means, few, linear_probe, nearest_neighbours
+from semcon.transferring.target import first_of_each
 
 CLASSES, N, WIDTH = 4, 400, 16
 
@@ -85,6 +86,20 @@ def test_few_are_balanced_nested_and_keyed() -> None:
     back = torch.arange(59, -1, -1)
     turned = few(ids[back], labels[back], 5, 0, 0)
     assert {int(ids[back][row]) for row in turned} == {int(ids[row]) for row in five}
+
+
+def test_copies_are_drawn_once_and_choose_no_penalty() -> None:
+    """Every image three times. Oracle: each of them once."""
+    ids, labels = torch.arange(60) * 7, torch.arange(60) % 3
+    chosen = few(ids.repeat(3), labels.repeat(3), 5, 0, 0)
+    assert torch.equal(ids.repeat(3)[chosen], ids[few(ids, labels, 5, 0, 0)])
+    assert first_of_each(torch.tensor([5, 3, 5, 3, 9])).tolist() == [0, 1, 4]
+    x, y, other, _ = clouds(0.6)
+    x, y = x[:60], y[:60]
+    strength = linear_probe(x, y, other, CLASSES)[1]
+    copies = linear_probe(x.repeat(3, 1), y.repeat(3), other, CLASSES, ids=ids.repeat(3))[1]
+    assert copies == strength
+    assert linear_probe(x.repeat(3, 1), y.repeat(3), other, CLASSES)[1] > strength
 
 
 def test_maps_are_pooled_over_their_places_wherever_the_channels_stand() -> None:

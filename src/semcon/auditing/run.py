@@ -90,7 +90,7 @@ def run_audit(subject: Subject, dataset: Dataset, scan: Scan, request: Request, 
     if main and continuity and main.looked is not None:
         gallery = Gallery(*main.looked, table, material.one, names, folder.folder / "gallery").make()
     seconds = time.perf_counter() - began
-    forwards = round(sum(one.passes(subject) for one in evaluations.values()) * len(scan.ids))
+    forwards = round(sum(one.passes(subject) * len(scan.ids) + one.closing() for one in evaluations.values()))
     codes = [finding.code for finding in findings]
     record = Record(
         semcon=__version__,

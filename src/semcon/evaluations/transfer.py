@@ -28,7 +28,7 @@ from semcon.progress import Progress
 from semcon.report.numbers import counted, interval, number
 from semcon.subject import Subject
 from semcon.transferring.features import LOGITS, feature_layer, features
-from semcon.transferring.fine_tuning import fine_tuned
+from semcon.transferring.fine_tuning import fine_tuned, with_new_head
 from semcon.transferring.readouts import Guess, class_means, few, linear_probe, nearest_neighbours
 from semcon.transferring.target import Target
 
@@ -51,7 +51,7 @@ class Transfer(Evaluation):
 
     own_images: ClassVar[bool] = False
     at_once: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     question: ClassVar[str] = "How well do the model's features serve another data set?"
 
@@ -92,6 +92,8 @@ class Transfer(Evaluation):
             raise MissingPackageError("lightning-fabric", "train", "fine-tuning")
         if self.steps and subject.module is None:
             raise SemconError("fine-tuning needs the network itself: this model is a black box (--budget standard)")
+        if self.steps:
+            with_new_head(subject, len(self.target.classes), self.seed)
         return replace(self, layer=feature_layer(subject, self.layer))
 
     def passes(self, subject: Subject) -> float:
@@ -158,7 +160,7 @@ class Transfer(Evaluation):
     ) -> Iterator[pl.DataFrame]:  # fmt: skip
         target, classes, count = self.target, len(self.target.classes), self._mean_count
         yield _row("knn", count, 0, None, nearest_neighbours(*known, judged, classes))
-        guess, strength = linear_probe(*known, judged, classes, self.seed)
+        guess, strength = linear_probe(*known, judged, classes, self.seed, ids=target.train.scan.ids)
         yield _row("linear_probe", count, 0, f"C = {strength:g}", guess)
         for shots in self.shots:
             for draw in range(self.draws):

@@ -34,7 +34,7 @@ def fine_tuned(
     SGD with one cycle that peaks at 0.02, whatever the network. Errors: `SemconError` where there is no last linear
     layer to put a new one in the place of.
     """
-    student = _with_new_head(subject, len(target.classes), seed)
+    student = with_new_head(subject, len(target.classes), seed)
     settings = Settings(
         steps=steps, batch_size=min(batch_size, len(target.train)), learning_rate=RATE, seed=seed,
         accelerator=subject.device.type, checkpoint_seconds=float("inf"),
@@ -56,8 +56,11 @@ def fine_tuned(
     return Guess(torch.cat([part.prediction for part in parts]), torch.cat([part.confidence for part in parts]))
 
 
-def _with_new_head(subject: Subject, classes: int, seed: int) -> Student:
-    """A copy of the network, all of it to be trained, whose last linear layer is new."""
+def with_new_head(subject: Subject, classes: int, seed: int) -> Student:
+    """A copy of the network, all of it to be trained, whose last linear layer is new wherever it stands.
+
+    Errors: `SemconError` where there is none, and where what it says are not the logits.
+    """
     module = copy.deepcopy(subject.module)
     assert module is not None
     module.requires_grad_()
@@ -69,10 +72,29 @@ def _with_new_head(subject: Subject, classes: int, seed: int) -> Student:
             f"fine-tuning puts a new layer in the place of the last linear one, and {subject.name} has none: leave it "
             "out (--budget standard)"
         )
-    parent, _, own = name.rpartition(".")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = nn.Linear(head.in_features, classes)
-    setattr(module.get_submodule(parent), own, fresh.to(head.weight))
+        fresh = nn.Linear(head.in_features, classes).to(head.weight)
+    places = [place for place, layer in module.named_modules(remove_duplicate=False) if layer is head]
+    for place in filter(None, places):
+        module.set_submodule(place, fresh)
+    module = fresh if module is head else module
     student = Student(module, mean=subject.mean, std=subject.std, channels=subject.channels, penultimate=name)
-    return student.to(subject.device)
+    _check_logits(student.to(subject.device), subject, classes)
+    return student
+
+
+def _check_logits(student: Student, subject: Subject, classes: int) -> None:
+    probe = torch.rand(2, 3, *subject.size, device=subject.device)
+    student.eval()  # the training puts it back
+    try:
+        with torch.no_grad():
+            shape = tuple(student(probe).shape)
+        why = "" if shape == (2, classes) else f": its output is {shape}"
+    except (RuntimeError, ValueError, IndexError) as error:
+        why = f" ({error})"
+    if why:
+        raise SemconError(
+            f"fine-tuning gives {subject.name} a last layer of {classes} classes, and what comes after it, or another "
+            f"use of it, does not take that{why}: leave it out (--budget standard)"
+        )

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from semcon.keyed import Keys
+from semcon.transferring.target import first_of_each
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # of scikit-learn's C, one over the L2 penalty
@@ -43,10 +44,13 @@ def nearest_neighbours(train: Tensor, labels: Tensor, test: Tensor, classes: int
     return Guess.of(votes / votes.sum(1, keepdim=True))
 
 
-def linear_probe(train: Tensor, labels: Tensor, test: Tensor, classes: int, seed: int = 0) -> tuple[Guess, float]:
+def linear_probe(
+    train: Tensor, labels: Tensor, test: Tensor, classes: int, seed: int = 0, *, ids: Tensor | None = None
+) -> tuple[Guess, float]:  # fmt: skip
     """Logistic regression on standardised features; C, the inverse L2 penalty, by cross-validation over five folds.
 
-    Returns the guess, and C. With a class of fewer than two images, nothing can be held out, and C is 1.
+    Returns the guess, and C. `ids` (N,): which image each is; C is chosen on one of every image, so that none is held
+    out and learned from at once. With a class of fewer than two images, nothing can be held out, and C is 1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -55,18 +59,19 @@ def linear_probe(train: Tensor, labels: Tensor, test: Tensor, classes: int, seed
     from sklearn.preprocessing import StandardScaler
 
     model: Any = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    folds = min(FOLDS, int(torch.bincount(labels)[labels.unique()].min()))
-    if folds > 1:
-        splits = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
-        model = GridSearchCV(model, {"logisticregression__C": STRENGTHS}, cv=splits)
+    x, y, chosen = train.double().numpy(), labels.numpy(), 1.0
+    one = slice(None) if ids is None else first_of_each(ids).numpy()
+    folds = min(FOLDS, int(np.unique(y[one], return_counts=True)[1].min()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of the weakest penalties, which seldom win
-        model.fit(train.double().numpy(), labels.numpy())
-    known = model.predict_proba(test.double().numpy())
+        if folds > 1:
+            splits = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
+            search = GridSearchCV(model, {"logisticregression__C": STRENGTHS}, cv=splits, refit=False)
+            chosen = float(search.fit(x[one], y[one]).best_params_["logisticregression__C"])
+        model.set_params(logisticregression__C=chosen).fit(x, y)
     probabilities = np.zeros((len(test), classes))
-    probabilities[:, model.classes_] = known
-    chosen = model.best_params_["logisticregression__C"] if folds > 1 else 1.0
-    return Guess.of(torch.from_numpy(probabilities).float()), float(chosen)
+    probabilities[:, model.classes_] = model.predict_proba(test.double().numpy())
+    return Guess.of(torch.from_numpy(probabilities).float()), chosen
 
 
 def class_means(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Guess:
@@ -82,7 +87,8 @@ def class_means(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Gu
 
 
 def few(ids: Tensor, labels: Tensor, shots: int, seed: int, draw: int) -> Tensor:
-    """Rows of `shots` images of each class, (M,): keyed, so that 5 images of a class are among its 10."""
-    order = Keys(ids, seed, draw, "few_shot").bits("rank").argsort(stable=True)
+    """Rows of `shots` different images of each class, (M,): keyed, so that 5 images of a class are among its 10."""
+    rows = first_of_each(ids)
+    order = rows[Keys(ids[rows], seed, draw, "few_shot").bits("rank").argsort(stable=True)]
     chosen = [order[labels[order] == label][:shots] for label in labels.unique().tolist()]
     return torch.cat(chosen)

@@ -66,8 +66,7 @@ class Target:
         else:
             judged = _read(test, skip_bad=skip_bad)
             bad += len(judged.scan.bad)
-            if train.classes is not None and test.classes is not None:
-                judged = Images(judged.dataset, judged.scan, _renumbered(judged.labels, train, test))
+            judged = replace(judged, labels=_renumbered(judged.labels, train, test))
             known = torch.isin(judged.scan.ids, learned.scan.ids)
             judged = judged.part(torch.nonzero(~known).flatten())
         found = cls(train.name, train.source, *_present(train, learned, judged), bad)
@@ -76,8 +75,8 @@ class Target:
 
     @property
     def counts(self) -> Tensor:
-        """Images of each class to learn from, (K,)."""
-        return torch.bincount(self.train.labels, minlength=len(self.classes))
+        """Different images of each class to learn from, (K,)."""
+        return torch.bincount(self.train.labels[first_of_each(self.train.scan.ids)], minlength=len(self.classes))
 
     @property
     def shown(self) -> str:
@@ -115,12 +114,41 @@ def _read(dataset: Dataset, *, skip_bad: bool) -> Images:
 
 
 def _renumbered(labels: Tensor, train: Dataset, test: Dataset) -> Tensor:
-    """Places in the classes of `train`, by name."""
-    own, other = list(train.classes or ()), list(test.classes or ())
-    unknown = [name for name in other if name not in own]
+    """Labels of `test` as those of `train`, by name; of classes called by numbers by number.
+
+    Errors: `SemconError` for a name that `train` lacks, or that two classes have, and for names on one side alone.
+    """
+    if train.classes == test.classes or (train.classes is not None and list(train.classes) == list(test.classes or ())):
+        return labels
+    named = train.classes if test.classes is None else test.classes
+    if train.classes is None or test.classes is None:
+        if not all(name.isdecimal() for name in named or ()):
+            raise SemconError(
+                f"of {train.source} and {test.source} one names its classes and the other numbers them: expected both "
+                "named, or both numbered"
+            )
+        numbers = list(map(int, named or ()))
+        if test.classes is not None:
+            return torch.tensor(numbers)[labels]
+        own, other = list(map(str, numbers)), list(map(str, range(int(labels.max()) + 1)))
+        present = set(map(str, labels.tolist()))
+    else:
+        own, other = list(train.classes), list(test.classes)
+        present = set(other)
+    unknown = [name for name in other if name in present and name not in own]
     if unknown:
         raise SemconError(f"{test.source} has the class {unknown[0]!r}, and {train.source} has not: {', '.join(own)}")
-    return torch.tensor([own.index(name) for name in other])[labels]
+    twice = next((name for names in (own, other) for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SemconError(f"of {train.source} and {test.source} one has two classes called {twice!r}: rename one")
+    return torch.tensor([own.index(name) if name in own else -1 for name in other])[labels]
+
+
+def first_of_each(ids: Tensor) -> Tensor:
+    """Of every image the first row, in order: (N,) -> (M,)."""
+    found, image = ids.unique(return_inverse=True)
+    rows = torch.full((len(found),), len(ids)).scatter_reduce(0, image, torch.arange(len(ids)), "amin")
+    return rows.sort().values
 
 
 def _present(train: Dataset, learned: Images, judged: Images) -> tuple[tuple[str, ...], Images, Images]:
@@ -130,8 +158,8 @@ def _present(train: Dataset, learned: Images, judged: Images) -> tuple[tuple[str
     known = tuple(map(str, range(last + 1)) if train.classes is None else train.classes)
     if last >= len(known):
         raise SemconError(
-            f"{train.source} has {len(known)} classes, and a label {last} is to be learned or judged: expected the "
-            "same classes in both parts"
+            f"{train.source} has {len(known)} classes, and a label {last} is to be learned or judged: expected a "
+            "name for every class"
         )
     place = torch.zeros(last + 1, dtype=torch.int64).index_fill_(0, present, 1).cumsum(0) - 1
     learned, judged = (replace(part, labels=place[part.labels]) for part in (learned, judged))
