@@ -347,6 +347,21 @@ def test_two_networks_are_compared_on_the_same_judged_images(tmp_path: Any) -> N
     assert {(one.perturbation, one.difference) for one in compared.differences} == {("knn", 0.0), ("linear_probe", 0.0)}
 
 
+def test_layers_and_the_way_a_target_is_written_may_differ(tmp_path: Any) -> None:
+    """Networks of two kinds have no layers of one name; a path has many spellings. Other images are refused."""
+    images, labels = colours(N)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "target" / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "target" / str(label) / f"{i}.png")
+    audit(Network(), f"folder:{tmp_path}/target", out=tmp_path / "one")
+    audit(Network(), f"folder:{tmp_path}/./target", transfer_layer="body", out=tmp_path / "two")
+    audit(Network(), target(seed=1), out=tmp_path / "three")
+    every = semcon.compare(tmp_path / "one", tmp_path / "two").differences
+    assert {one.perturbation for one in every if one.subset == "all"} == {"knn", "linear_probe"}
+    with pytest.raises(SemconError, match="not comparable"):
+        semcon.compare(tmp_path / "one", tmp_path / "three")
+
+
 class Blurred(nn.Module):
     """Features of a class lie about its direction with much noise, so that few shots depend on which they are."""
 

@@ -21,7 +21,7 @@ from semcon.run_record import RunRecord
 
 _NUMBERING = " -_.:/#0123456789"
 _BY_PERTURBATION = ("perturbations", "gauges", "version")  # compared one by one
-_OF_MODEL = ("explained_layers",)  # may differ
+_MAY_DIFFER = ("explained_layers", "layer", "target")  # the model's own; how a path is spelled (`target_images` tells)
 Runs = RunRecord | str | Path | Sequence[RunRecord | str | Path]
 
 
@@ -168,7 +168,7 @@ def _differing(first: RunRecord, second: RunRecord, evaluation: str) -> Iterator
     others = [
         (f"{key} of {evaluation}", value, own[1].get(key))
         for key, value in own[0].items()
-        if key not in (*_BY_PERTURBATION, *_OF_MODEL)
+        if key not in (*_BY_PERTURBATION, *_MAY_DIFFER)
     ]
     for name, was, now in _settings(one, two):
         if was != now:
