@@ -1,6 +1,7 @@
 """What follows from the constraint besides continuity: corruptions, attacks, the information used, smoothness.
 
     python studies/robustness/run.py [digits|cifar10|shapes] [--work DIR] [--budget standard] [--limit 500] [--out FILE]
+        [--seed 0] [--precision 32] [--networks-only]
 
 Question: are networks trained with the constraint more robust than those trained with cross-entropy, or with plain
 augmentation by the same perturbations, and do they use less information that carries no meaning? One seed of each, with
@@ -50,23 +51,25 @@ def parts(task: str) -> tuple[Any, Any]:
     return fit, judge
 
 
-def recipe(task: str, name: str, data: Any) -> dict[str, Any]:
+def recipe(task: str, name: str, data: Any, seed: int = 0) -> dict[str, Any]:
     """The setting of its knob that the study at equal compute chose, and its number of steps."""
     objective = NETWORKS[name]
     own = CIFAR10 if task == "shapes" else TASKS[task]
     lines = (HERE.parent / "equal_compute" / "results" / own.name / "runs.jsonl").read_text().splitlines()
     chosen = next(run for run in map(json.loads, lines) if run["objective"] == objective and run["seed"] < 100)
     steps = SHAPES_STEPS[name] if task == "shapes" else LONGER[task] * chosen["steps"]
-    return own.recipe(objective, own.knobs[objective][chosen["knob"]], steps, 0, data)
+    return own.recipe(objective, own.knobs[objective][chosen["knob"]], steps, seed, data)
 
 
-def networks(task: str, work: Path) -> dict[str, Path]:
+def networks(task: str, work: Path, seed: int = 0, precision: str | None = None) -> dict[str, Path]:
+    """`precision`: not the study's own, which is bfloat16 for images in colour and slow where a processor has none."""
     fit, _ = parts(task)
+    changed = {} if precision is None else {"precision": precision}
     folders = {name: work / task / "networks" / name for name in NETWORKS}
     for name, folder in folders.items():
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            train(recipe(task, name, fit), out=folder, resume=True, progress=Terminal())
+            train(recipe(task, name, fit, seed) | changed, out=folder, resume=True, progress=Terminal())
     return folders
 
 
@@ -135,7 +138,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=500)
     parser.add_argument("--evaluate", default=",".join(EVALUATIONS))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings")
+    parser.add_argument("--precision", choices=("32", "bf16"))
+    parser.add_argument("--networks-only", action="store_true")
     given = parser.parse_args()
+    networks(given.task, given.work, given.seed, given.precision)
+    if given.networks_only:
+        return
     together = audits(given.task, given.work, given.budget, given.limit, tuple(given.evaluate.split(",")))
     page = together.report(given.work / given.task / "report.html")
     plain = {
