@@ -146,6 +146,12 @@ def test_groups_are_told_apart(tmp_path: Any) -> None:
         audit(ByColour(), data, "group_gap")
 
 
+def test_groups_that_are_alike_have_no_worst(tmp_path: Any) -> None:
+    (tmp_path / "g.csv").write_text("image,half\n" + "".join(f"image {i},{'ab'[i % 2]}\n" for i in range(N)))
+    record = audit(ByColour(), bars(), "group_gap", groups=str(tmp_path / "g.csv"))
+    assert record.evaluations[0].verdict[0].startswith("By half, accuracy is 1.00 in every group of 30 images or more")
+
+
 def test_an_attribute_with_and_in_its_name_is_no_intersection(tmp_path: Any) -> None:
     data = bars()
     rows = "".join(f"{data.title(i)},{'few' if i < 10 else 'many'}\n" for i in range(N))

@@ -113,13 +113,16 @@ def _sentence(gap: Gap) -> str:
         return f"{group.value} ({number(mean)} {interval(low, high, mean)}, {group.images} images)"
 
     what = "accuracy" if gap.quantity in BETTER_HIGH else "the share of changed predictions"
+    size = f"a gap of {number(gap.value)} {interval(gap.low, gap.high, gap.value)}"
+    if gap.value == 0:
+        same = number(gap.best.figures[gap.quantity][0])
+        return f"By {words(gap.attribute)}, {what} is {same} in every group of {LEAST_OF_GROUP} images or more: {size}."
     sure = "" if gap.low > 0 else "; chance could explain it"
     if gap.sure is not None and gap.low <= 0:
         least = f"{number(gap.sure.value)} {interval(gap.sure.low, gap.sure.high, gap.sure.value)}"
         sure += f", but not that of {least} between {told(gap.sure.best)} and {told(gap.sure.worst)}"
     return (
-        f"By {words(gap.attribute)}, {what} is worst for {told(gap.worst)} and best for {told(gap.best)}: a gap of "
-        f"{number(gap.value)} {interval(gap.low, gap.high, gap.value)}{sure}."
+        f"By {words(gap.attribute)}, {what} is worst for {told(gap.worst)} and best for {told(gap.best)}: {size}{sure}."
     )
 
 
