@@ -42,7 +42,8 @@ def test_a_run_against_itself_differs_by_nothing(make, order):
         assert one.first == one.second
         assert one.low is None or one.low <= 0 <= one.high
     plain = [one for one in comparison.differences if one.quantity == "relative_change"]
-    assert all(max(abs(one.low), abs(one.high)) < 1e-8 for one in plain), "resamples are float32"
+    reach = 0 if order is None else 1e-8  # another order of images is another order of sums of float32
+    assert all(max(abs(one.low), abs(one.high)) <= reach for one in plain)
     assert comparison.left_out == ()
 
 
