@@ -58,12 +58,12 @@ class ExplanationFaithfulness(MapEvaluation):
 
     @classmethod
     def planned(cls, setting: Setting) -> Self:
-        """More baselines, steps and draws with a larger budget; ROAD from the standard one on."""
+        """ROAD, more removals and draws from the standard budget on; more baselines and steps with the full one."""
         one = super().planned(setting)
         if setting.budget == "fast":
             return one
         if setting.budget == "standard":
-            return replace(one, baselines=("blur", "mean", "noise"), road=True, steps=10, removals=32, draws=4)
+            return replace(one, road=True, removals=32, draws=3)
         every = ("blur", "mean", "noise", "black")
         return replace(one, baselines=every, road=True, steps=20, removals=64, draws=10)
 

@@ -46,11 +46,12 @@ class ExplanationStability(TrialEvaluation):
 
     @classmethod
     def planned(cls, setting: Setting) -> Self:
-        """The perturbations that the user named; else three at one severity with the fast budget, six at two with more,
+        """The perturbations that the user named; else three or six at one severity, with the full budget six at two.
 
-        as far as images bear.
+        As far as images bear.
         """
-        names, rungs = (FEW, (2,)) if setting.budget == "fast" else (MORE, (1, 3))
+        names = FEW if setting.budget == "fast" else MORE
+        rungs = (1, 3) if setting.budget == "full" else (2,)
         trials = list(setting.trials)
         for name in () if trials else names:
             one, limit = load("perturbations", name)(), setting.limits.get(name, float("inf"))
