@@ -11,8 +11,9 @@ import polars as pl
 from PIL import Image
 
 import clouds
+from semcon.core.pictured import GalleryEntry
 from semcon.core.profile import profile
-from semcon.core.record import EvaluationRecord, GalleryEntry, Record, write_record
+from semcon.core.record import EvaluationRecord, Record, write_record
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.run_record import RunRecord

@@ -13,7 +13,8 @@ from torch import Tensor
 from semcon.core.concepts import Gauge
 from semcon.core.errors import SemconError
 from semcon.core.measured import Measured
-from semcon.core.record import Estimate, ExplainedEntry, Finding, MapRecord, PerturbationRecord
+from semcon.core.pictured import ExplainedEntry, MapRecord
+from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.registry import file_name
 from semcon.core.table import SampleTable
 from semcon.grouping.attributes import Attributes

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from report.synthetic import HOSTILE, gallery, record, run
-from semcon.core.record import GalleryEntry, read_record, write_record
+from semcon.core.pictured import GalleryEntry
+from semcon.core.record import read_record, write_record
 from semcon.report.html import render
 from semcon.report.reading import readings
 from semcon.run_record import RunRecord

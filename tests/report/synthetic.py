@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from semcon.core.pictured import GalleryEntry
 from semcon.core.record import (
     CanvasRecord,
     DataRecord,
     Estimate,
     Finding,
-    GalleryEntry,
     GaugeInfo,
     PerturbationRecord,
     ProfileRow,

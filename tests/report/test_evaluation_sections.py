@@ -7,7 +7,8 @@ from pathlib import Path
 
 from report.synthetic import record
 from semcon.core.difference import Difference
-from semcon.core.record import Estimate, EvaluationRecord, MapRecord, PerturbationRecord, Record
+from semcon.core.pictured import MapRecord
+from semcon.core.record import Estimate, EvaluationRecord, PerturbationRecord, Record
 from semcon.report.evaluations import HEADER, evaluation_parts, evaluation_rows
 from semcon.report.html import render
 from semcon.report.opening import evaluation_opening

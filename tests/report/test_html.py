@@ -12,7 +12,8 @@ import pytest
 
 from report.page import Page
 from report.synthetic import HOSTILE, HOSTILE_TITLE, gallery, record, run
-from semcon.core.record import GalleryEntry, Record, read_record, write_record
+from semcon.core.pictured import GalleryEntry
+from semcon.core.record import Record, read_record, write_record
 from semcon.report.differences import DifferenceRow, DifferenceTable
 from semcon.report.html import LIMIT, render
 from semcon.report.numbers import number

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from report.synthetic import record
-from semcon.core.record import Estimate, EvaluationRecord, MapRecord
+from semcon.core.pictured import MapRecord
+from semcon.core.record import Estimate, EvaluationRecord
 from semcon.report.listening import KINDS, listening_figure, listening_rows, sentences
 from semcon.report.map_picture import LEVELS, common_scale, map_picture
 from semcon.report.reading import Reading, readings

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from semcon.core.concepts import Unit
 from semcon.core.errors import keeping
-from semcon.core.record import ExplainedEntry, GalleryEntry
+from semcon.core.pictured import ExplainedEntry, GalleryEntry
 from semcon.core.table import SampleTable
 from semcon.evaluating import Pictured
 from semcon.keyed import Keys

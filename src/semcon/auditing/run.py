@@ -20,8 +20,9 @@ from semcon.auditing.records import data_record, settings_record, subject_record
 from semcon.class_score import answered
 from semcon.core.concepts import Dataset
 from semcon.core.errors import keeping
+from semcon.core.pictured import GalleryEntry
 from semcon.core.profile import profile
-from semcon.core.record import Estimate, EvaluationRecord, Finding, GalleryEntry, Record, TimingRecord, write_record
+from semcon.core.record import Estimate, EvaluationRecord, Finding, Record, TimingRecord, write_record
 from semcon.core.summary import summarise
 from semcon.core.table import SampleTable
 from semcon.core.verdict import verdict

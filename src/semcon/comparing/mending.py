@@ -17,7 +17,7 @@ import polars as pl
 
 from semcon.comparing.sides import Side, output_names
 from semcon.core.difference import Difference
-from semcon.core.record import GalleryEntry
+from semcon.core.pictured import GalleryEntry
 from semcon.report.cards import picture_of
 from semcon.report.mended import ChangedCard, ChangedGallery, Look, Pile
 from semcon.report.numbers import number, plain

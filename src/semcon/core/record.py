@@ -8,18 +8,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from semcon.core.errors import SemconError, UnknownNameError
 from semcon.core.figures import Key
+from semcon.core.pictured import ExplainedEntry, GalleryEntry, MapRecord
+from semcon.core.plain import Plain
 
 SCHEMA = 1
-
-
-class Plain(BaseModel):
-    """Frozen; no unknown fields, no infinity, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Estimate(Plain):
@@ -190,64 +186,6 @@ class TimingRecord(Plain):
     estimated_seconds: float
     images_per_second: float
     forward_images: int
-
-
-class GalleryEntry(Plain):
-    """An image, its copy and, where there is one, a same-class image nearer to it in the representation."""
-
-    perturbation: str
-    severity: float
-    draws: Literal["random", "worst"]
-    draw: int
-    class_name: str | None
-    sample: int
-    position: int
-    other_position: int | None
-    title: str
-    other_title: str | None
-    gauge: str
-    change: float
-    other_distance: float | None
-    pixel_change: float
-    pixel_other: float | None
-    relative: float | None
-    figure1: bool
-    prediction: str
-    prediction_copy: str
-    prediction_other: str | None
-    confidence: float
-    confidence_copy: float
-    files: dict[str, str]
-
-
-class MapRecord(Plain):
-    """A figure over two quantities: `values` rows from the top, each from the left; `x`, `y`: what its ends are."""
-
-    name: str
-    title: str
-    x_label: str
-    x: tuple[float, float]
-    y_label: str
-    y: tuple[float, float]
-    value_label: str
-    values: tuple[tuple[float | None, ...], ...]
-
-
-class ExplainedEntry(Plain):
-    """One image and its copy by one explanation: `alike`, the rank correlation of the maps; pictures by role.
-
-    Of the bias search: `perturbation` is a property, and a picture is that of the image it was taken from.
-    """
-
-    method: str
-    perturbation: str
-    severity: float
-    sample: int
-    title: str
-    prediction: str
-    prediction_copy: str
-    alike: float | None
-    files: dict[str, str]
 
 
 class EvaluationRecord(Plain):

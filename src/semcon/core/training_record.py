@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from semcon.core.errors import SemconError
-from semcon.core.record import CanvasRecord, Plain, TrainingRecord
+from semcon.core.plain import Plain
+from semcon.core.record import CanvasRecord, TrainingRecord
 
 SCHEMA = 1
 FILE = "training.json"

@@ -13,8 +13,9 @@ from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from semcon.class_score import answered
 from semcon.core.errors import SemconError
+from semcon.core.pictured import ExplainedEntry
 from semcon.core.quantities import FOLLOWS
-from semcon.core.record import Estimate, ExplainedEntry, Finding, PerturbationRecord
+from semcon.core.record import Estimate, Finding, PerturbationRecord
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Pictured, Setting
 from semcon.grouping.donors import Followed, Pool, followed

@@ -10,7 +10,8 @@ from typing import ClassVar, Self
 import polars as pl
 
 from semcon.core.kept import accuracy_kept
-from semcon.core.record import Estimate, MapRecord, PerturbationRecord
+from semcon.core.pictured import MapRecord
+from semcon.core.record import Estimate, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Setting, TrialEvaluation

@@ -13,7 +13,8 @@ from torch import Tensor
 from semcon.core.errors import SemconError
 from semcon.core.intervals import finite
 from semcon.core.measured import Measured
-from semcon.core.record import Finding, MapRecord, PerturbationRecord
+from semcon.core.pictured import MapRecord
+from semcon.core.record import Finding, PerturbationRecord
 from semcon.core.registry import load
 from semcon.core.table import SampleTable
 from semcon.evaluating import Conclusion, Evaluation, Setting, trial_record

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semcon.core.concepts import Explanation
-from semcon.core.record import ExplainedEntry
+from semcon.core.pictured import ExplainedEntry
 from semcon.core.registry import file_name
 from semcon.evaluating import Pictured
 from semcon.explaining.likeness import rank_correlation

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from semcon.core.record import GalleryEntry
+from semcon.core.pictured import GalleryEntry
 from semcon.report.numbers import number, plain, words
 from semcon.report.reading import Reading
 

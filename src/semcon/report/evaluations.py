@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from semcon.core.record import Estimate, MapRecord, PerturbationRecord
+from semcon.core.pictured import MapRecord
+from semcon.core.record import Estimate, PerturbationRecord
 from semcon.report.curves import Group, curve_groups
 from semcon.report.explained import ExplainedCard, explained_cards
 from semcon.report.explanations import faithfulness_tables, focus_tables, stability_tables

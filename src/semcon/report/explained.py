@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from semcon.core.record import ExplainedEntry
+from semcon.core.pictured import ExplainedEntry
 from semcon.report.cards import Picture, picture_of
 from semcon.report.numbers import number, plain, words
 from semcon.report.reading import Reading, property_name

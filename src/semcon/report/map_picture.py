@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from semcon.core.record import MapRecord
+from semcon.core.pictured import MapRecord
 from semcon.report.axes import round_up
 from semcon.report.figures import svg
 from semcon.report.numbers import number, plain

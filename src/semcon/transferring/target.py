@@ -114,34 +114,37 @@ def _read(dataset: Dataset, *, skip_bad: bool) -> Images:
 
 
 def _renumbered(labels: Tensor, train: Dataset, test: Dataset) -> Tensor:
-    """Labels of `test` as those of `train`, by name; of classes called by numbers by number.
-
-    Errors: `SemconError` for a name that `train` lacks, or that two classes have, and for names on one side alone.
-    """
-    if train.classes == test.classes or (train.classes is not None and list(train.classes) == list(test.classes or ())):
+    """Labels of `test` as those of `train`: by name, or by number where one side has numbers and the other numerals."""
+    own, other = train.classes, test.classes
+    if own is other or (own is not None and other is not None and list(own) == list(other)):
         return labels
-    named = train.classes if test.classes is None else test.classes
-    if train.classes is None or test.classes is None:
-        if not all(name.isdecimal() for name in named or ()):
-            raise SemconError(
-                f"of {train.source} and {test.source} one names its classes and the other numbers them: expected both "
-                "named, or both numbered"
-            )
-        numbers = list(map(int, named or ()))
-        if test.classes is not None:
-            return torch.tensor(numbers)[labels]
-        own, other = list(map(str, numbers)), list(map(str, range(int(labels.max()) + 1)))
-        present = set(map(str, labels.tolist()))
-    else:
-        own, other = list(train.classes), list(test.classes)
-        present = set(other)
+    if own is not None and other is not None:
+        return _by_name(list(own), list(other), set(other), train, test)[labels]
+    named = [*(own or ()), *(other or ())]
+    if not all(name.isdecimal() for name in named):
+        raise SemconError(
+            f"of {train.source} and {test.source} one names its classes and the other numbers them: expected both "
+            "named, or both numbered"
+        )
+    numerals = [str(int(name)) for name in named]
+    if own is None:
+        return torch.tensor(list(map(int, numerals)))[labels]
+    numbers = list(map(str, range(int(labels.max()) + 1)))
+    return _by_name(numerals, numbers, set(map(str, labels.tolist())), train, test)[labels]
+
+
+def _by_name(own: list[str], other: list[str], present: set[str], train: Dataset, test: Dataset) -> Tensor:
+    """Where each class of `other` stands in `own`: (classes of `other`,), -1 for those that are not `present`.
+
+    Errors: `SemconError` for a name that `own` lacks, or that two classes have.
+    """
     unknown = [name for name in other if name in present and name not in own]
     if unknown:
         raise SemconError(f"{test.source} has the class {unknown[0]!r}, and {train.source} has not: {', '.join(own)}")
     twice = next((name for names in (own, other) for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SemconError(f"of {train.source} and {test.source} one has two classes called {twice!r}: rename one")
-    return torch.tensor([own.index(name) if name in own else -1 for name in other])[labels]
+    return torch.tensor([own.index(name) if name in own else -1 for name in other])
 
 
 def first_of_each(ids: Tensor) -> Tensor:
