@@ -197,6 +197,18 @@ def test_relative_figures_and_nearer_images_with_shared_references(changes, n, p
         assert at_least(0.94, repeats) <= share <= 1, (quantity, found)
 
 
+def test_a_small_group_shares_the_references_of_all():
+    """Neither too short nor, as where the group's own images alone stand for the references, never wrong (1.00)."""
+    generator, truth, repeats, hits = np.random.default_rng(5), truths(steady)["relative_change"], 120, 0
+    for _ in range(repeats):
+        table = sample(generator, 400, 32, steady)
+        group = generator.choice(400, 100, replace=False)
+        (figures,) = Summary(table, 0, only=("logits.l2",), subsets={"own": group}).cells("noise")
+        (row,) = [place for place, key in enumerate(figures.keys) if key.quantity == "relative_change"]
+        hits += holds(figures, truth, row)
+    assert at_least(0.94, repeats) <= hits / repeats <= 0.98
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [steady, varying])
 def test_relative_figures_with_128_references_a_class(changes):

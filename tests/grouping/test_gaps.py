@@ -15,10 +15,13 @@ from PIL import Image
 from torch.utils.data import Dataset as TorchData
 from torch.utils.data import IterableDataset
 
+import clouds
 from semcon.core.errors import SemconError, UnknownNameError
+from semcon.core.profile import profile, profile_of
+from semcon.core.summary import Summary
 from semcon.datasets import Arrays, Folder, Shapes, TorchDataset
 from semcon.grouping.attributes import read_attributes
-from semcon.grouping.gaps import Group, gaps, split_by
+from semcon.grouping.gaps import Group, gaps, groups_of, split_by, with_groups
 from semcon.loading import Part, scan
 from semcon.recipes.sources import parse_data
 
@@ -58,6 +61,30 @@ def test_a_gap_that_chance_could_explain_does_not_hide_one_that_it_cannot() -> N
     assert gap.sure.value == gap.value
     (gap,) = gaps([large("a", 0.95, 0.1), large("b", 0.90, 0.1)])
     assert gap.sure is None
+
+
+def test_a_groups_figures_are_those_that_a_comparison_subtracts_and_of_all_images_the_profiles() -> None:
+    generator = np.random.default_rng(0)
+    z, labels = clouds.clusters(generator, 120)
+    changes = {(name, 1.0): generator.exponential(size=(120, 2)) for name in ("brightness", "noise")}
+    flips = {key: generator.random((120, 2)) < 0.2 for key in changes}
+    half = ["few" if place < 40 else "many" for place in range(120)]
+    table = with_groups(clouds.table(z, labels, changes, flips=flips), {"half": half, "all": ["yes"] * 120})
+    found = {one.name: one for one in groups_of(table) if not one.intersection}
+    summary, families = Summary(table, only=("logits.l2",)), dict.fromkeys(("brightness", "noise"), "all")
+    cells = [figures for name in summary.names for figures in summary.cells(name)]
+    for name in ("half=few", "half=many"):
+        figures = profile_of(cells, families, "logits.l2", f"group:{name}")
+        assert figures is not None
+        low, high = figures.bounds()
+        for row, key in enumerate(figures.keys):
+            if key.quantity in ("flip", "relative_change"):
+                told = figures.values[row], low[row], high[row]
+                assert found[name].figures[key.quantity] == pytest.approx(told, rel=1e-6)
+    for row in profile(table, families):
+        if row.quantity in ("flip", "relative_change"):
+            assert found["all=yes"].figures[row.quantity] == pytest.approx((row.mean, row.low, row.high), rel=1e-6)
+    assert (found["half=few"].images, found["all=yes"].images) == (40, 120)
 
 
 def test_one_group_has_no_gap() -> None:

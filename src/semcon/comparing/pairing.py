@@ -107,8 +107,8 @@ def _recorded(figures: Figures, run: RunRecord) -> Figures:
 
 def _kept(key: Key, primary: str) -> bool:
     """Whether a figure is wanted again: a cell of the profile, also of a group's, a sequence's flicker."""
-    whole = key._replace(subset="all") if key.subset.startswith("group:") else key
-    return in_profile(whole, primary) or (key.quantity == FLIP_PROBABILITY and key.subset == "all")
+    subset = key.subset if key.subset.startswith("group:") else "all"
+    return in_profile(key, primary, subset) or (key.quantity == FLIP_PROBABILITY and key.subset == "all")
 
 
 def adjusted(all_of_them: Sequence[Paired]) -> list[Paired]:
@@ -186,10 +186,11 @@ def _tested(one: Difference, before: Sequence[Counts], after: Sequence[Counts]) 
 
 
 def _of_profile(
-    first: Sequence[Sequence[Figures]], second: Sequence[Sequence[Figures]], groups: dict[str, str], primary: str
-) -> tuple[Difference, ...]:
+    first: Sequence[Sequence[Figures]], second: Sequence[Sequence[Figures]], groups: dict[str, str], primary: str,
+    subset: str = "all",
+) -> tuple[Difference, ...]:  # fmt: skip
     """The profile's figures; `perturbation` is the family."""
-    sides = [[profile_of(run, groups, primary) for run in side] for side in (first, second)]
+    sides = [[profile_of(run, groups, primary, subset) for run in side] for side in (first, second)]
     one, two = ([figures for figures in side if figures is not None] for side in sides)
     if len(one) < len(first) or len(two) < len(second):
         return ()
@@ -202,16 +203,9 @@ def _of_groups(
     """Flips and relative change of every group over all perturbations, as the record of one run tells them."""
     keys = [key for run in (*first, *second) for figures in run for key in figures.keys]
     for subset in dict.fromkeys(key.subset for key in keys if key.subset.startswith("group:")):
-        one_side, other = ([[_whole(figures, subset) for figures in run] for run in side] for side in (first, second))
-        for one in _of_profile(one_side, other, everywhere, primary):
+        for one in _of_profile(first, second, everywhere, primary, subset):
             if one.quantity in OF_GROUPS and one.quantity != "accuracy":
-                yield replace(one, perturbation=None, subset=subset, statistic="mean")
-
-
-def _whole(figures: Figures, subset: str) -> Figures:
-    """The figures of a subset as if it were all there is."""
-    own = figures.take([row for row, key in enumerate(figures.keys) if key.subset == subset])
-    return replace(own, keys=tuple(key._replace(subset="all") for key in own.keys))
+                yield replace(one, perturbation=None, statistic="mean")
 
 
 def _bad(runs: Sequence[Summary], name: str | None) -> list[Outcomes]:

@@ -52,19 +52,21 @@ def profile_figures(
     return profile_of(everything, families, primary)
 
 
-def in_profile(key: Key, primary: str) -> bool:
+def in_profile(key: Key, primary: str, subset: str = "all") -> bool:
     """Whether a figure is a cell of the profile."""
     gauge = None if key.representation is None else f"{key.representation}.{key.distance}"
-    plain = key.perturbation is not None and key.draws == "random" and key.subset == "all"
+    plain = key.perturbation is not None and key.draws == "random" and key.subset == subset
     return plain and key.quantity in QUANTITIES and gauge in (None, primary)
 
 
-def profile_of(everything: Iterable[Figures], families: Mapping[str, str], primary: str) -> Figures | None:
+def profile_of(
+    everything: Iterable[Figures], families: Mapping[str, str], primary: str, subset: str = "all"
+) -> Figures | None:
     """The profile of figures that are there already; what is no cell of it is left out."""
     cells: dict[tuple[str, str], list[_Cell]] = {}
     for figures in everything:
         for row, key in enumerate(figures.keys):
-            if key.perturbation is not None and in_profile(key, primary):
+            if key.perturbation is not None and in_profile(key, primary, subset):
                 place = cells.setdefault((families[key.perturbation], key.quantity), [])
                 place.append(
                     _Cell(

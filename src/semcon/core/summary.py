@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -53,9 +53,9 @@ def to_estimates(figures: Figures) -> list[Estimate]:
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of one table, resampled. `only`: no other gauges than these; `subsets`: all, or only "all".
+    """The figures of one table, resampled. `only`: no other gauges than these; `subsets`: all, or only "all", or these
 
-    `shared`: count the noise of the references (see `Yardsticks`).
+    in their place, the positions of images by name. `shared`: count the noise of the references (see `Yardsticks`).
     """
 
     table: SampleTable
@@ -63,7 +63,7 @@ class Summary:
     primary: str = "logits.l2"
     class_names: Sequence[str] | None = None
     only: tuple[str, ...] | None = None
-    subsets: Literal["all", "every"] = "every"
+    subsets: Literal["all", "every"] | Mapping[str, Integers] = "every"
     shared: bool = True
 
     def figures(self) -> Iterator[Figures]:
@@ -77,15 +77,15 @@ class Summary:
     def untouched(self) -> Iterator[Figures]:
         """What is told of the images themselves: accuracy, the gradient's norm, the curvature, their explanations."""
         if self.images.labelled:
-            yield self._clean_accuracy()
-        yield from image_medians(self.images, self._places)
+            yield self.clean_accuracy()
+        yield from image_medians(self.images, self.places)
         yield from self._of_maps()
 
     def under(self, perturbation: str) -> Iterator[Figures]:
         """The figures of one perturbation, its critical severity and its steepest slopes first."""
         rows = self._rows.of_name(perturbation)
-        yield from critical_severities(self.table, rows, self.images, self._places, perturbation)
-        yield from lipschitz_constants(self.table, rows, self.images, self._places, perturbation)
+        yield from critical_severities(self.table, rows, self.images, self.places, perturbation)
+        yield from lipschitz_constants(self.table, rows, self.images, self.places, perturbation)
         yield from flicker(self.table, rows, self.images, perturbation)
         yield from self.cells(perturbation)
 
@@ -95,7 +95,7 @@ class Summary:
         if cells is None:
             return
         yield from self._of_subsets(cells)
-        if self.subsets == "every":
+        if self._every:
             yield from self._of_classes(cells)
 
     def decisions(self, perturbation: str) -> Cells | None:
@@ -121,10 +121,17 @@ class Summary:
         """The gauges that figures are given for."""
         return tuple(gauge for gauge in self.table.gauges if self.only is None or gauge.name in self.only)
 
+    @property
+    def _every(self) -> bool:
+        return self.subsets == "every"
+
     @cached_property
-    def _places(self) -> dict[str, Integers]:
+    def places(self) -> dict[str, Integers]:
+        """Where the images of each subset stand in `images`."""
+        if not isinstance(self.subsets, str):
+            return {name: np.sort(self.images.rows(positions)) for name, positions in self.subsets.items()}
         places = {"all": np.arange(len(self.images))}
-        if self.subsets == "every":
+        if self._every:
             places |= {"correct": self.images.correct} if self.images.labelled else {}
             places |= {f"group:{name}": index for name, index in self.images.groups.items()}
         return places
@@ -153,14 +160,14 @@ class Summary:
         sticks = self._yardsticks[gauge]
         return np.isfinite(sticks.spreads if kind == "spread" else sticks.withins)
 
-    def _clean_accuracy(self) -> Figures:
-        groups = {"all": np.flatnonzero(self.images.labels >= 0)}
-        if self.subsets == "every":
-            groups |= {f"class:{name}": index for name, index in self.images.classes.items()}
-            groups |= {f"group:{name}": index for name, index in self.images.groups.items()}
+    def clean_accuracy(self) -> Figures:
+        """Of the untouched images that have labels, by subset and class."""
+        groups = {name: index for name, index in self.places.items() if name != "correct"}
+        groups |= {f"class:{name}": index for name, index in self.images.classes.items()} if self._every else {}
         right = (self.images.labels == self.images.predictions).astype(np.float32)
         parts: list[Figures] = []
         for name, index in groups.items():
+            index = index[self.images.labels[index] >= 0]
             collector = Collector(self.images, index)
             key = Key(None, None, "random", None, None, "accuracy", name, "mean")
             collector.add(right[None, index], [Use([key], rows=np.ones(1))])
@@ -171,7 +178,7 @@ class Summary:
         """The mean of what was measured of every image's maps, method by method."""
         columns = explained(self.images.frame.columns, OF_MAPS)
         values = [self.images.column(column).astype(np.float32) for column in columns]
-        for subset, index in self._places.items() if columns else ():
+        for subset, index in self.places.items() if columns else ():
             collector = Collector(self.images, index)
             for column, own in zip(columns, values, strict=True):
                 method, quantity = split(column)
@@ -180,7 +187,7 @@ class Summary:
             yield collector.figures()
 
     def _of_subsets(self, cells: Cells) -> Iterator[Figures]:
-        collectors = [_CellCollector(self, cells, subset, index, slice(None)) for subset, index in self._places.items()]
+        collectors = [_CellCollector(self, cells, subset, index, slice(None)) for subset, index in self.places.items()]
         for collector in collectors:
             for quantity in ("flip", "accuracy", "confidence_drop"):
                 collector.plain(None, quantity)

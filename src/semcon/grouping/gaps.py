@@ -7,21 +7,24 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 from statistics import NormalDist
 
+import numpy as np
 import polars as pl
 
-from semcon.core.figures import RATES
+from semcon.core.figures import RATES, Figures
 from semcon.core.intervals import Z
-from semcon.core.profile import profile
+from semcon.core.profile import profile_of
 from semcon.core.quantities import LEAST_OF_GROUP, OF_GROUPS
-from semcon.core.record import Estimate
-from semcon.core.summary import Summary, to_estimates
+from semcon.core.summary import Summary
 from semcon.core.table import SampleTable
 
 EXPECTED = 5  # images of a class that chance gives a group; that it gives none has then a chance of e^-5, 0.007
 BETTER_HIGH = ("accuracy",)
+PRIMARY = "logits.l2"
+Told = tuple[float, float, float]
+"""Mean, low, high."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Group:
     attribute: str
     value: str
     images: int
-    figures: Mapping[str, tuple[float, float, float]]
+    figures: Mapping[str, Told]
     intersection: bool = False
 
     @property
@@ -111,8 +114,38 @@ def groups_of(table: SampleTable, seed: int = 0) -> list[Group]:
 
     Accuracy is that of the untouched images; flips and relative change are means over all perturbations.
     """
-    splits = split_by(attributes_of(table))
-    return [_group(table, one, value, seed) for one in splits for value in sorted(set(one.values))]
+    named = [(split, value) for split in split_by(attributes_of(table)) for value in sorted(set(split.values))]
+    positions = table.images["position"].to_numpy()
+    subsets = {str(place): positions[np.array(one.values) == value] for place, (one, value) in enumerate(named)}
+    summary = Summary(table, seed, only=(PRIMARY,), subsets=subsets)
+    figures = _figures(summary)
+    found: list[Group] = []
+    for (split, value), (subset, index) in zip(named, summary.places.items(), strict=True):
+        images = summary.images.distinct(index)
+        found.append(Group(split.name, value, images, figures[subset] if images > 1 else {}, split.intersection))
+    return found
+
+
+def _figures(summary: Summary) -> dict[str, dict[str, Told]]:
+    """By subset each quantity that is known."""
+    cells: dict[str, list[Figures]] = {subset: [] for subset in summary.places}
+    for figures in chain.from_iterable(map(summary.cells, summary.names)):
+        told = figures.take([row for row, key in enumerate(figures.keys) if key.quantity in OF_GROUPS[1:]])
+        cells[told.keys[0].subset].append(told)
+    families = dict.fromkeys(summary.names, "all")
+    parts = [profile_of(own, families, PRIMARY, subset) for subset, own in cells.items()]
+    parts += [summary.clean_accuracy()] if summary.images.labelled else []
+    found: dict[str, dict[str, Told]] = {subset: {} for subset in cells}
+    for figures in (part for part in parts if part is not None):
+        for key, mean, low, high in zip(figures.keys, figures.values.tolist(), *_ends(figures), strict=True):
+            if math.isfinite(mean) and math.isfinite(low) and math.isfinite(high):
+                found[key.subset][key.quantity] = mean, low, high
+    return found
+
+
+def _ends(figures: Figures) -> tuple[list[float], list[float]]:
+    low, high = figures.bounds()
+    return low.tolist(), high.tolist()
 
 
 def attributes_of(table: SampleTable) -> dict[str, list[str]]:
@@ -134,27 +167,6 @@ def missing_classes(table: SampleTable) -> dict[str, list[int]]:
             if without and len(own) >= LEAST_OF_GROUP:
                 found[f"{name}={value}"] = without
     return found
-
-
-def _group(table: SampleTable, split: Split, value: str, seed: int) -> Group:
-    images = table.images.filter(pl.Series([own == value for own in split.values]))
-    part = SampleTable(images, table.rows.join(images.select("position"), on="position", how="semi"), table.gauges)
-    figures: dict[str, tuple[float, float, float]] = {}
-    if part.different >= 2:
-        told = [] if not part.labelled else to_estimates(next(Summary(part, seed, subsets="all").untouched()))
-        figures |= {one.quantity: ends for one in told if (ends := _ends(one)) and one.quantity == "accuracy"}
-        families = dict.fromkeys(part.perturbations, "all")
-        figures |= {
-            row.quantity: (row.mean, row.low, row.high)
-            for row in profile(part, families, seed=seed)
-            if row.quantity in ("flip", "relative_change")
-            and row.mean is not None and row.low is not None and row.high is not None
-        }  # fmt: skip
-    return Group(split.name, value, part.different, figures, split.intersection)
-
-
-def _ends(one: Estimate) -> tuple[float, float, float] | None:
-    return None if one.mean is None or one.low is None or one.high is None else (one.mean, one.low, one.high)
 
 
 def gaps(groups: Sequence[Group]) -> Iterator[Gap]:
