@@ -1,10 +1,11 @@
 """Do explanations of networks trained with the constraint stay, foretell and lie on the object more than others'?
 
-    python studies/explanations/run.py --networks DIR [--work DIR] [--images 200] [--budget fast]
+    python studies/explanations/run.py --networks DIR [DIR ...] [--work DIR] [--images 200] [--budget fast]
 
-`--networks`: what `studies/robustness/run.py --work` made: DIR/shapes/networks/{standard,augmentation,continuous}, one
-seed, equal compute. Shapes with true masks, which no network has seen. Every difference is paired image by image; the
-intervals say nothing about other seeds. Audits are kept under `--work`; run again, it goes on.
+`--networks`: what `studies/robustness/run.py shapes --work DIR --seed N` made, one folder a seed:
+DIR/shapes/networks/{standard,augmentation,continuous}, at equal compute. Shapes with true masks, which no network has
+seen. Every difference is paired image by image and seed by seed; intervals are over images and, of several seeds, over
+training too. Audits are kept under `--work`; run again, it goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from environment import environment
 
 from semcon import audit
 from semcon.comparing.compare import side_by_side
+from semcon.core.record import Record
 from semcon.datasets import Shapes
 from semcon.progress import Terminal
 
@@ -38,36 +40,45 @@ def key(one: Any) -> str | None:
     return f"{where}{one.representation}, {one.quantity}"
 
 
+def audited(networks: Path, name: str, out: Path, images: int, budget: Any) -> Path:
+    """One network's run folder."""
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        audit(f"run:{networks / 'shapes' / 'networks' / name}", Shapes(n=images, size=32, seed=1), evaluate=EVALUATIONS,
+              name=name, out=out, budget=budget, limit=images, resume=True, progress=Terminal())  # fmt: skip
+    return out
+
+
+def figures(record: Record) -> dict[str, list[float | None]]:
+    """Mean and interval over images of every figure of an explanation."""
+    every = [one for part in record.evaluations for one in part.estimates]
+    return {name: [one.mean, one.low, one.high] for one in every if (name := key(one)) is not None}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", type=Path, required=True)
+    parser.add_argument("--networks", type=Path, required=True, nargs="+")
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--budget", default="fast")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "explanations.json")
     given = parser.parse_args()
-    data, sides = Shapes(n=given.images, size=32, seed=1), []
-    for name in NETWORKS:
-        out = given.work / name
-        if not out.exists():
-            out.parent.mkdir(parents=True, exist_ok=True)
-            network = given.networks / "shapes" / "networks" / name
-            audit(f"run:{network}", data, evaluate=EVALUATIONS, name=name, out=out, budget=given.budget,
-                  limit=given.images, resume=True, progress=Terminal())  # fmt: skip
-        sides.append(out)
-    together = side_by_side(sides)
+    sides = [
+        [audited(folder, name, given.work / f"{place}" / name, given.images, given.budget)
+         for place, folder in enumerate(given.networks)]
+        for name in NETWORKS
+    ]  # fmt: skip
     result: dict[str, Any] = {
-        "what": "figures of explanations, 95 % intervals over images; one seed", "images": given.images,
-        "budget": given.budget, "environment": environment(torch.device("cpu")), "networks": {}, "differences": {},
+        "what": "figures of explanations by training; differences, 95 % intervals over images and trainings",
+        "images": given.images, "budget": given.budget, "environment": environment(torch.device("cpu")),
+        "seeds": [], "networks": {}, "differences": {}, "findings": {},
     }  # fmt: skip
-    for side in together.sides:
-        record = side.first.record
-        result["networks"][record.subject.name] = {
-            name: [one.mean, one.low, one.high]
-            for part in record.evaluations
-            for one in part.estimates
-            if (name := key(one)) is not None
-        } | {"findings": [finding.code for finding in record.findings]}
+    for side in side_by_side(sides).sides:
+        records = [run.record for run in side.runs]
+        result["seeds"] = [record.subject.training.seed for record in records if record.subject.training]
+        result["networks"][side.record.subject.name] = [figures(record) for record in records]
+        codes = sorted({finding.code for record in records for finding in record.findings})
+        result["findings"][side.record.subject.name] = codes
     for first, second in PAIRS:
         (pair,) = side_by_side([sides[first], sides[second]]).comparisons
         result["differences"][f"{pair.labels[1]} minus {pair.labels[0]}"] = {
