@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cdist
 
 import clouds
 from semcon.comparing.side_figures import averaged, paired_bounds
@@ -197,16 +198,31 @@ def test_relative_figures_and_nearer_images_with_shared_references(changes, n, p
         assert at_least(0.94, repeats) <= share <= 1, (quantity, found)
 
 
-def test_a_small_group_shares_the_references_of_all():
-    """Neither too short nor, as where the group's own images alone stand for the references, never wrong (1.00)."""
-    generator, truth, repeats, hits = np.random.default_rng(5), truths(steady)["relative_change"], 120, 0
+@cache
+def truth_of(classes: tuple[int, ...]) -> float:
+    """The relative change of steady copies of these classes' images, by a large sample."""
+    generator = np.random.default_rng(2024)
+    (z, labels), (other, _) = (clouds.clusters(generator, 3000, classes=CLASSES) for _ in range(2))
+    return STEADY / float(cdist(z[np.isin(labels, classes)], other).mean())
+
+
+@pytest.mark.parametrize(
+    ("classes", "most"), [((0, 1, 2, 3, 4), 0.98), ((0, 1), 1.0), ((0,), 1.0), ((4,), 1.0)], ids=["any", "01", "0", "4"]
+)
+def test_a_small_group_shares_the_references_of_all(classes, most):
+    """Where all the error is in the yardstick. With the noise of all images' spread it was .59 for class 0 and .81 for
+
+    0 and 1; with the group's own images as the references, 1.00 for any. One class sees the others together: .87.
+    """
+    generator, repeats, hits = np.random.default_rng(5), 120, 0
     for _ in range(repeats):
         table = sample(generator, 400, 32, steady)
-        group = generator.choice(400, 100, replace=False)
+        members = np.flatnonzero(np.isin(table.images["label"].to_numpy(), classes))
+        group = generator.choice(members, min(45, len(members)), replace=False)
         (figures,) = Summary(table, 0, only=("logits.l2",), subsets={"own": group}).cells("noise")
         (row,) = [place for place, key in enumerate(figures.keys) if key.quantity == "relative_change"]
-        hits += holds(figures, truth, row)
-    assert at_least(0.94, repeats) <= hits / repeats <= 0.98
+        hits += holds(figures, truth_of(classes), row)
+    assert at_least(0.9 if len(classes) == 1 else 0.94, repeats) <= hits / repeats <= most
 
 
 @pytest.mark.slow

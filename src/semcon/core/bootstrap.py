@@ -103,8 +103,8 @@ class Weights:
         return self.resampled(self.gathered(columns, index), index)
 
     def gathered(self, columns: npt.NDArray[np.floating], index: Integers | None = None) -> npt.NDArray[np.floating]:
-        """Columns over images (k, n) as columns over groups (k, GROUPS); as they are without groups."""
-        if self.group is None:
+        """Columns over images (k, n) as columns over groups (k, GROUPS); as they are without groups or of fewer."""
+        if self.group is None or self._few(index):
             return columns
         group = self.group if index is None else self.group[index]
         totals = np.empty((len(columns), len(self.counts)), np.float32)
@@ -114,13 +114,18 @@ class Weights:
 
     def resampled(self, gathered: npt.NDArray[np.floating], index: Integers | None = None) -> npt.NDArray[np.float32]:
         """The sums of `gathered` columns: (k, resamples). Works in chunks, so that memory does not grow with images."""
-        index = None if self.group is not None else index
+        if self.group is not None:
+            index = self.group[index] if index is not None and self._few(index) else None
         total = np.zeros((len(gathered), self.resamples), np.float32)
         for start in range(0, gathered.shape[1], CHUNK):
             part = slice(start, start + CHUNK)
             counts = self.counts[part] if index is None else self.counts[index[part]]
             total += gathered[:, part].astype(np.float32, copy=False) @ counts.astype(np.float32)
         return total
+
+    def _few(self, index: Integers | None) -> bool:
+        """Whether these are fewer images than there are groups."""
+        return index is not None and len(index) < len(self.counts)
 
     def multiplicities(self, index: Integers) -> Integers:
         """How often each different image occurs among those of `index`."""

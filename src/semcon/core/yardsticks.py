@@ -4,8 +4,10 @@ An image's spread is its mean distance to the references, which are images of th
 The mean of the spreads is a U-statistic, so its error has two halves: the images that are measured, and the references
 they are measured against. Resampling only the first gives intervals that are too short (`tests/core/test_coverage.py`).
 
-The second half needs a reference's mean distance to the images of the subset. Its own spread stands for that, exact for
-all images (every class in its share) and for `within`, approximate for a class's spread to all classes.
+The second half needs a reference's mean distance to the images of the subset. Known are its distance to its own class
+and its spread, hence its mean distance to all other classes: the first counts as the subset's share of that class, the
+second as the rest. That is exact for all images and for `within`; of a subset with another mix of classes it takes the
+other classes together. The classes' shares among all images, by which spreads are weighted, are resampled likewise.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from semcon.core.images import Images
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 SPREAD_REFERENCES = 1280  # in all, equally many a class, that a spread over all classes uses
+LOST = -2  # in place of the label of an image without a spread
 
 
 def spread_quota(classes: int) -> int:
@@ -57,7 +60,12 @@ class Yardsticks:
     def spread(self, index: Integers) -> Yardstick:
         """The mean spread of the images `index`: classes weighted by their share of all images."""
         stick = self._mean(self.spreads, index)
-        return Yardstick(stick.value, stick.draws + self._spread_noise) if self.shared else stick
+        known = index[np.isfinite(self.spreads[index])]
+        if not self.shared or not len(known):
+            return stick
+        classes, base, own = self._spread_noise
+        mix = np.bincount(np.searchsorted(classes, self.images.labels[known]), minlength=len(classes)) / len(known)
+        return Yardstick(stick.value, stick.draws + base + mix @ own)
 
     def within(self, index: Integers) -> Yardstick:
         """The mean distance to the own class, of the images `index`."""
@@ -77,25 +85,30 @@ class Yardsticks:
             return Yardstick(float(values[index].mean()), total / weight)
 
     @cached_property
-    def _spread_noise(self) -> Floats:
-        """The second half for the spread, classes' shares resampled with the images."""
-        index = np.flatnonzero(np.isfinite(self.spreads))
-        labels = self.images.labels[index]
-        noise = self._reference_noise(self.spreads, labels, quota=spread_quota(len(np.unique(labels))))
-        means = self._class_means(self.spreads)
-        levels = np.array([means.get(label, np.nan) for label in labels.tolist()])
-        composition = self._mean_of(levels, index)
-        return noise + composition
+    def _spread_noise(self) -> tuple[Integers, Floats, Floats]:
+        """The second half for the spread: of images of whom a share q_k is of `classes` (K,), it is base + q @ own.
 
-    def _mean_of(self, levels: Floats, index: Integers) -> Floats:
-        """How the mean of the classes' levels moves with their shares: (resamples,)."""
-        kept = np.isfinite(levels)
-        if not kept.any():
-            return np.zeros(self.images.weights.resamples)
-        centred = levels[kept] - levels[kept].mean()
-        total, weight = self.images.weights.sums(np.stack([centred, np.ones(len(centred))]), index[kept])
+        `base` (resamples,): as if they were of other classes than the references; `own` (K, resamples).
+        """
+        spreads, withins, weights = self.spreads, self.withins, self.images.weights
+        labels = np.where(np.isfinite(spreads), self.images.labels, LOST)
+        classes, counts = np.unique(labels[labels != LOST], return_counts=True)
+        quota, shares = spread_quota(len(classes)), counts / counts.sum()
+        members = [np.flatnonzero(labels == label) for label in classes]
+        occurs = np.stack([weights.sums(np.ones((1, len(rows))), rows)[0] for rows in members]).astype(np.float64)
+        base, own = np.zeros(weights.resamples), np.zeros((len(classes), weights.resamples))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return total.astype(np.float64) / weight
+            moved = occurs / occurs.sum(axis=0) - shares[:, None]
+        for row, (label, share) in enumerate(zip(classes.tolist(), shares.tolist(), strict=True)):
+            seen = self._references.get(label, np.zeros(0, np.int64))
+            seen = seen[labels[seen] != LOST]
+            if len(seen):
+                others, farther = _apart(spreads[seen], withins[seen], share)
+                factor = share / np.sqrt(len(seen) * min(quota, len(seen)))
+                noise = weights.sums(factor * np.stack([others - others.mean(), farther - farther.mean()]), seen)
+                base += noise[0] + others.mean() * moved[row]
+                own[row] = noise[1] + farther.mean() * moved[row]
+        return classes, base, own
 
     def _reference_noise(self, values: Floats, labels: Integers, quota: int | None) -> Floats:
         """Sum over references j of (w_j - 1) a_j (values_j - the mean over its class's references): (resamples,).
@@ -123,6 +136,12 @@ class Yardsticks:
         labels = self.images.labels[reference]
         return {label: reference[labels == label] for label in np.unique(labels).tolist()}
 
-    def _class_means(self, values: Floats) -> dict[int, float]:
-        members = {label: values[rows] for label, rows in self._references.items()}
-        return {label: float(np.nanmean(v)) for label, v in members.items() if np.isfinite(v).any()}
+
+def _apart(spread: Floats, within: Floats, share: float) -> tuple[Floats, Floats]:
+    """Of references of a class that is this share of all images, (n,) each: the mean distance to the other classes,
+
+    and how much farther their own is. Where the two cannot be told apart, the spread and 0.
+    """
+    others = (spread - share * within) / (1 - share) if share < 1 else np.full(len(spread), np.nan)
+    known = np.isfinite(others)
+    return np.where(known, others, spread), np.where(known, within - others, 0.0)

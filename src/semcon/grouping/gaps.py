@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from statistics import NormalDist
 
-import numpy as np
 import polars as pl
 
 from semcon.core.figures import RATES, Figures
@@ -115,8 +114,10 @@ def groups_of(table: SampleTable, seed: int = 0) -> list[Group]:
     Accuracy is that of the untouched images; flips and relative change are means over all perturbations.
     """
     named = [(split, value) for split in split_by(attributes_of(table)) for value in sorted(set(split.values))]
+    if not named:
+        return []
     positions = table.images["position"].to_numpy()
-    subsets = {str(place): positions[np.array(one.values) == value] for place, (one, value) in enumerate(named)}
+    subsets = {str(place): positions[[own == value for own in one.values]] for place, (one, value) in enumerate(named)}
     summary = Summary(table, seed, only=(PRIMARY,), subsets=subsets)
     figures = _figures(summary)
     found: list[Group] = []
