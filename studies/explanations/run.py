@@ -73,15 +73,14 @@ def main() -> None:
         "images": given.images, "budget": given.budget, "environment": environment(torch.device("cpu")),
         "seeds": [], "networks": {}, "differences": {}, "findings": {},
     }  # fmt: skip
-    for side in side_by_side(sides).sides:
+    for name, side in zip(NETWORKS, side_by_side(sides).sides, strict=True):
         records = [run.record for run in side.runs]
         result["seeds"] = [record.subject.training.seed for record in records if record.subject.training]
-        result["networks"][side.record.subject.name] = [figures(record) for record in records]
-        codes = sorted({finding.code for record in records for finding in record.findings})
-        result["findings"][side.record.subject.name] = codes
+        result["networks"][name] = [figures(record) for record in records]
+        result["findings"][name] = sorted({finding.code for record in records for finding in record.findings})
     for first, second in PAIRS:
         (pair,) = side_by_side([sides[first], sides[second]]).comparisons
-        result["differences"][f"{pair.labels[1]} minus {pair.labels[0]}"] = {
+        result["differences"][f"{NETWORKS[second]} minus {NETWORKS[first]}"] = {
             name: [one.difference, one.low, one.high]
             for part in pair.every
             for one in part.differences
