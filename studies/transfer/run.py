@@ -1,12 +1,14 @@
 """Features of networks trained with the constraint and without, on other data; and the same classes in other styles.
 
-    python studies/transfer/run.py --networks DIR [--work DIR]
+    python studies/transfer/run.py --networks DIR [DIR ...] [--work DIR] [--budget full]
 
-`--networks`: what `studies/robustness/run.py --work` made: DIR/{digits,shapes}/networks/{standard,augmentation,
-continuous}, one seed, equal compute. Digits go to the optical digits of the UCI repository (8 x 8, as scikit-learn
-carries them, drawn at 28 x 28) and to textures of `shapes`; shapes go to digits (MNIST, 5000) and to CIFAR-10 (2000
-images). Shapes meet their own classes in styles that they have not seen: grey, negative, outlines filled with white on
-black, and blurred. Every difference is paired image by image; the intervals say nothing about other seeds.
+`--networks`: what `studies/robustness/run.py --work DIR --seed N` made, one folder a seed:
+DIR/{digits,shapes}/networks/{standard,augmentation,continuous}, at equal compute. Digits go to the optical digits of
+the UCI repository (8 x 8, as scikit-learn carries them, drawn at 28 x 28) and to textures of `shapes`; shapes go to
+digits (MNIST, 5000) and to CIFAR-10 (2000 images). Shapes meet their own classes in styles that they have not seen:
+grey, negative, outlines filled with white on black, and blurred. Every difference is paired image by image and seed by
+seed; intervals are over images and draws and, of several seeds, over training too. Fine-tuning only with the full
+budget. Audits are kept under `--work`; run again, it goes on.
 """
 
 from __future__ import annotations
@@ -77,27 +79,28 @@ class Styles(Arrays):
         return {"style": STYLES[index % len(STYLES)]}
 
 
-def audited(work: Path, name: str, network: Path, data: Any, **options: Any) -> Path:
-    out = work / name
+def audited(out: Path, network: Path, data: Any, **options: Any) -> Path:
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         audit(f"run:{network}", data, out=out, name=network.name, resume=True, progress=Terminal(), **options)
     return out
 
 
-def told(sides: list[Path], wanted: Any) -> dict[str, Any]:
-    """Each network's figures, and the paired differences."""
-    together = side_by_side(sides)
+def told(sides: list[list[Path]], wanted: Any) -> dict[str, Any]:
+    """Each network's figures by training, and the paired differences."""
     found: dict[str, Any] = {"networks": {}, "differences": {}}
-    for side in together.sides:
-        run = side.first
-        own = run.record.evaluation(run.evaluations[-1]).estimates
-        found["networks"][run.record.subject.name] = {
-            key: [one.mean, one.low, one.high] for one in own if (key := wanted(one)) is not None
-        }
+    for name, side in zip(NETWORKS, side_by_side(sides).sides, strict=True):
+        found["networks"][name] = [
+            {
+                key: [one.mean, one.low, one.high]
+                for one in run.record.evaluation(run.evaluations[-1]).estimates
+                if (key := wanted(one)) is not None
+            }
+            for run in side.runs
+        ]
     for first, second in PAIRS:
         (pair,) = side_by_side([sides[first], sides[second]]).comparisons
-        found["differences"][f"{pair.labels[1]} minus {pair.labels[0]}"] = {
+        found["differences"][f"{NETWORKS[second]} minus {NETWORKS[first]}"] = {
             key: [one.difference, one.low, one.high] for one in pair.differences if (key := wanted(one)) is not None
         }
     return found
@@ -114,36 +117,37 @@ def style(one: Any) -> str | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", type=Path, required=True)
+    parser.add_argument("--networks", type=Path, required=True, nargs="+")
     parser.add_argument("--work", type=Path, default=Path("work"))
+    parser.add_argument("--budget", default="full", choices=("fast", "standard", "full"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "transfer.json")
     given = parser.parse_args()
     result: dict[str, Any] = {
-        "what": "accuracy of what is learned from features, 95 % intervals over judged images and draws; one seed",
+        "what": "accuracy of what is learned from features; differences, 95 % intervals over images, draws and "
+        "trainings", "trainings": len(given.networks), "budget": given.budget,
         "environment": environment(torch.device("cpu")),
     }  # fmt: skip
+
+    def sides(title: str, task: str, data: Any, **options: Any) -> list[list[Path]]:
+        return [
+            [audited(given.work / str(place) / title.replace(" ", "_") / name, folder / task / "networks" / name, data,
+                     **options) for place, folder in enumerate(given.networks)]
+            for name in NETWORKS
+        ]  # fmt: skip
+
     targets = {
         "digits to optical digits": ("digits", optical_digits(), Mnist5k(limit=100)),
         "digits to textures": ("digits", textures(), Mnist5k(limit=100)),
         "shapes to digits": ("shapes", Mnist5k(), Shapes(n=100, size=32, seed=1)),
         "shapes to CIFAR-10": ("shapes", cifar10(), Shapes(n=100, size=32, seed=1)),
     }
-    for name, (task, target, own) in targets.items():
-        sides = [
-            audited(given.work / name.replace(" ", "_"), one, given.networks / task / "networks" / one, own,
-                    evaluate="transfer", transfer_to=target, budget="full")
-            for one in NETWORKS
-        ]  # fmt: skip
-        result[name] = told(sides, learned)
-        given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     data = Styles(400)
-    sides = [
-        audited(given.work / "styles", one, given.networks / "shapes" / "networks" / one, data, evaluate="group_gap",
-                limit=len(data))
-        for one in NETWORKS
-    ]  # fmt: skip
-    result["shapes in other styles"] = told(sides, style)
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    found = sides("styles", "shapes", data, evaluate="group_gap", limit=len(data))
+    result["shapes in other styles"] = told(found, style)
+    for name, (task, target, own) in targets.items():
+        found = sides(name, task, own, evaluate="transfer", transfer_to=target, budget=given.budget)
+        result[name] = told(found, learned)
+        given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
